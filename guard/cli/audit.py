@@ -1,0 +1,323 @@
+"""`guard audit`: verify, search and prove the record."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from sqlalchemy import Engine, make_url
+
+from guard import settings
+from guard.audit.checkpoint import NoteSigner
+from guard.audit.log import ORIGIN, timestamp
+from guard.audit.read import Entry, Reader
+from guard.audit.receipt import from_json, to_json, verify_receipt
+from guard.audit.vault import Vault
+from guard.audit.verify import Progress, Report, verify
+from guard.cli.options import HomeOption, JsonOption, StoreOption
+from guard.cli.show import console, harmless, print_json
+from guard.digest import label
+from guard.errors import ConfigError, EvidenceError, OperationError
+from guard.keys import KeyRing
+from guard.store.engine import open_engine, require_current
+from guard.types import Content, Text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BROKEN = 1
+UNCHECKED = 2
+
+app = typer.Typer(
+    help="Verify, search and prove the record.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+)
+
+Key = Annotated[str | None, typer.Option("--key", help="The log's verification key, or a file that holds it.")]
+Number = Annotated[int, typer.Argument(metavar="ENTRY", help="The entry's number.", min=0)]
+
+
+@app.command("verify")
+def verify_command(
+    *,
+    store: StoreOption = None,
+    home: HomeOption = None,
+    key: Key = None,
+    against: Annotated[
+        str | None, typer.Option(help="A checkpoint kept earlier: a file, or - for standard input.")
+    ] = None,
+    content: Annotated[bool, typer.Option("--content", help="Also decrypt all content and check it.")] = False,
+    remember: Annotated[bool, typer.Option(help="Keep the checkpoint here and compare with it next time.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute the whole record and compare. Exit code 0: it holds; 1: it does not; 2: it could not be checked."""
+    try:
+        with _opened(store, home) as (config, engine), _progress_bar() as progress:
+            place = _checkpoint_file(config)
+            kept = _read_text(against) if against else _remembered(place) if remember else None
+            vault = Vault(KeyRing(config.keys)) if content else None
+            report = verify(engine, _vkey(config, key), against=kept, vault=vault, progress=progress)
+    except OperationError as error:  # not to be mistaken for a record that does not hold
+        typer.echo(f"guard: {error}", err=True)
+        raise typer.Exit(UNCHECKED) from error
+    if report.ok and remember and report.checkpoint:
+        _remember(place, report.checkpoint)
+    _print_report(report, as_json, f"the checkpoint kept in {place}" if kept and not against else against)
+    if not report.ok:
+        raise typer.Exit(BROKEN)
+
+
+@app.command()
+def checkpoint(store: StoreOption = None, home: HomeOption = None) -> None:
+    """Print the newest signed checkpoint. Keep it elsewhere: it shows later that nothing was cut or rewritten."""
+    with _opened(store, home) as (_, engine):
+        note = Reader(engine).checkpoint()
+    if note is None:
+        raise EvidenceError("the record is empty: there is no checkpoint yet")
+    typer.echo(note, nl=False)
+
+
+@app.command("key")
+def key_command(home: HomeOption = None) -> None:
+    """Print the log's public verification key, for those who check receipts and checkpoints."""
+    typer.echo(_vkey(settings.load(home=home), None))
+
+
+@app.command()
+def proof(entry: Number, store: StoreOption = None, home: HomeOption = None) -> None:
+    """Print a receipt for one entry, as JSON that `verify-receipt` checks without the database."""
+    with _opened(store, home) as (config, engine):
+        reader = Reader(engine)
+        found, receipt = _require_entry(reader, entry), reader.receipt(entry)
+    if receipt is None or not found.intact:
+        raise EvidenceError(f"entry {entry} was changed or is not covered by a checkpoint: run  guard audit verify")
+    data = to_json(receipt, leaf=found.leaf, vkey=_vkey(config, None) if _has_key(config) else None)
+    print_json(data)
+
+
+@app.command("verify-receipt")
+def verify_receipt_command(
+    file: Annotated[str, typer.Argument(help="A receipt, or an outcome with a receipt; - for standard input.")],
+    home: HomeOption = None,
+    key: Key = None,
+) -> None:
+    """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
+    receipt, leaf, own_key = from_json(_read_text(file))
+    config = settings.load(home=home)
+    trusted = _vkey(config, key) if key or _has_key(config) else None
+    if trusted is None and own_key is None:
+        raise ConfigError("the receipt does not hold the log's key: give it with --key")
+    signed = verify_receipt(receipt, trusted or own_key or "", leaf=leaf)
+    typer.echo(
+        f"holds: entry {receipt.entry} of {signed.size} in the log {harmless(signed.origin)}, root {receipt.root}"
+    )
+    if trusted is None:
+        typer.echo(
+            "note: checked with the key inside the receipt; compare it with the log's own, or give --key", err=True
+        )
+
+
+@app.command()
+def search(
+    text: Annotated[str | None, typer.Argument(help="An entry's number or id, or a request id.")] = None,
+    *,
+    store: StoreOption = None,
+    home: HomeOption = None,
+    kind: Annotated[str | None, typer.Option(help="generation, continuation, check, claim, ruling, release …")] = None,
+    state: Annotated[str | None, typer.Option(help="released, held or blocked.")] = None,
+    action: Annotated[str | None, typer.Option(help="allow, annotate, redact, review or block.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="From this UTC time on, such as 2026-11-23 or 2026-11-23T14:00.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Before this UTC time.")] = None,
+    before: Annotated[int | None, typer.Option(help="Entries before this number, to page on.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List entries, newest first."""
+    span = {"since": _moment(since), "until": _moment(until)}
+    with _opened(store, home) as (_, engine):
+        entries = Reader(engine).latest(limit, before=before, kind=kind, state=state, action=action, text=text, **span)
+    if as_json:
+        for entry in entries:
+            print_json(_summary(entry), indent=None)
+    elif entries:
+        console().print(_table(entries))
+    else:
+        typer.echo("no entries match", err=True)
+
+
+@app.command()
+def show(
+    entry: Number,
+    store: StoreOption = None,
+    home: HomeOption = None,
+    content: Annotated[bool, typer.Option("--content", help="Decrypt and print the content too.")] = False,
+) -> None:
+    """Print one entry. Content is printed with control characters made visible."""
+    with _opened(store, home) as (config, engine):
+        reader = Reader(engine, Vault(KeyRing(config.keys)) if content else None)
+        found = _require_entry(reader, entry)
+        bodies = found.fields.get("bodies")
+        roles = list(bodies) if content and isinstance(bodies, dict) else []
+        contents = {role: reader.body(entry, role) for role in roles}
+    typer.echo(harmless(json.dumps(found.fields, indent=2, ensure_ascii=False)))
+    if not found.intact:
+        typer.echo("warning: this entry was changed: run  guard audit verify", err=True)
+    for role, body in contents.items():
+        typer.echo(f"\n{harmless(role)}: " + _described(body))
+
+
+def _described(body: Content | None) -> str:
+    if body is None:
+        return "erased"
+    if isinstance(body, Text):
+        return "\n" + _indented(harmless(body.text))
+    return f"{body.media_type}, {len(body.data)} bytes, {label(body.data)}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join("  | " + line for line in text.split("\n"))
+
+
+# --- settings and files --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(store: str | None, home: Path | None) -> Iterator[tuple[settings.Settings, Engine]]:
+    config = settings.load(store=store, home=home)
+    engine = open_engine(config.store_url, create=False)
+    try:
+        require_current(engine)
+        yield config, engine
+    finally:
+        engine.dispose()
+
+
+def _has_key(config: settings.Settings) -> bool:
+    return (config.keys / "log.pem").exists()
+
+
+def _vkey(config: settings.Settings, given: str | None) -> str:
+    if given:
+        return _read_text(given).strip() if Path(given).is_file() else given
+    if not _has_key(config):  # asking the key ring would make a new key, under which nothing was ever signed
+        raise ConfigError(f"there is no log key in {config.keys}: give --home, or the log's public key with --key")
+    return NoteSigner(ORIGIN, KeyRing(config.keys).signing_key("log")).vkey
+
+
+def _read_text(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {name}: {error}") from error
+
+
+def _checkpoint_file(config: settings.Settings) -> Path:
+    """One file for each log: the origin, and which database, since one home may serve several."""
+    url = make_url(config.store_url)
+    database = (
+        str(Path(url.database).resolve()) if url.drivername.startswith("sqlite") and url.database else url.database
+    )
+    which = label(f"{url.host}:{url.port}/{database}?{sorted(url.query.items())}".encode())[7:19]
+    return config.home / "checkpoints" / f"{ORIGIN}-{which}.txt"
+
+
+def _remembered(place: Path) -> str | None:
+    return _read_text(str(place)) if place.exists() else None
+
+
+def _remember(place: Path, note: str) -> None:
+    try:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(note)
+        scratch.replace(place)
+    except OSError as error:
+        raise ConfigError(f"cannot write {place}: {error.strerror}; use --no-remember") from error
+
+
+def _moment(text: str | None) -> str | None:
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a time: write 2026-11-23 or 2026-11-23T14:00, in UTC") from None
+    return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC)) if moment else None
+
+
+def _require_entry(reader: Reader, seq: int) -> Entry:
+    entry = reader.entry(seq)
+    if entry is None:
+        raise EvidenceError(f"there is no entry {seq}; the record has {reader.size()}")
+    return entry
+
+
+# --- printing ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("verifying", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_report(report: Report, as_json: bool, compared: str | None) -> None:
+    if as_json:
+        problems = [{"entry": problem.seq, "what": problem.what} for problem in report.problems]
+        data = {"ok": report.ok, "size": report.size, "root": report.root}
+        print_json(data | {"first_broken": report.first_broken, "problems": problems})
+        return
+    if report.ok:
+        typer.echo(f"the record holds: {report.size} entries, root {report.root}")
+        typer.echo(f"it extends {compared}" if compared else "compared with no earlier checkpoint")
+        return
+    for problem in report.problems[:20]:
+        typer.echo(harmless(str(problem)))
+    if len(report.problems) > 20:
+        typer.echo(f"… and {len(report.problems) - 20} more")
+    first = "" if report.first_broken is None else f"; the first broken entry is {report.first_broken}"
+    count = "one problem" if len(report.problems) == 1 else f"{len(report.problems)} problems"
+    typer.echo(f"THE RECORD DOES NOT HOLD: {count}{first}")
+    typer.echo("Keep this database as evidence, and compare it with a backup.", err=True)
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "id": entry.id,
+        "kind": entry.kind,
+        "at": entry.at,
+        "request_id": entry.request_id,
+        "state": entry.state,
+        "action": entry.action,
+    }
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    from rich.table import Table
+    from rich.text import Text as Plain
+
+    table = Table("entry", "time", "kind", "request", "action", "state", box=None, pad_edge=False)
+    for entry in entries:
+        time = entry.at[:19].replace("T", " ")
+        cells = (str(entry.seq), time, entry.kind, entry.request_id or "", entry.action or "", entry.state or "")
+        table.add_row(*(Plain(harmless(cell)) for cell in cells))
+    return table

@@ -1,0 +1,128 @@
+"""`guard check`: decide on content that was made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from guard.cli.options import (
+    HomeOption,
+    JsonOption,
+    PolicyOption,
+    PurposeOption,
+    RequesterOption,
+    StoreOption,
+    read_bytes,
+)
+from guard.errors import ConfigError
+from guard.types import State
+
+BATCH = 32
+_ORDER = [State.RELEASED, State.HELD, State.BLOCKED]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(
+    file: Annotated[str | None, typer.Argument(help="Text or image file; `-` reads stdin.")] = None,
+    jsonl: Annotated[
+        str | None, typer.Option("--jsonl", help="File with one {id, text} a line; `-` reads stdin.")
+    ] = None,
+    policy: PolicyOption = None,
+    stage: Annotated[str, typer.Option("--stage", help="input, output or tool.")] = "output",
+    prompt: Annotated[str | None, typer.Option("--prompt", help="The prompt that the content answers.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Record it; what is not recorded is not released.")
+    ] = True,
+    requester: RequesterOption = None,
+    purpose: PurposeOption = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Check text or an image under a policy, and record the decision.
+
+    Exit codes as for `guard run`; with --jsonl, the gravest of all lines, or 2 when a line could not be read.
+    """
+    from guard.cli import show
+    from guard.envelope import outcome_data
+    from guard.ledger import preview
+    from guard.media import content_of
+    from guard.pipeline import Guard
+
+    if (file is None) == (jsonl is None):
+        raise ConfigError("give one FILE, or --jsonl FILE")
+    if stage not in ("input", "output", "tool"):
+        raise ConfigError(f"--stage {stage!r}: use input, output or tool")
+    fields: dict[str, Any] = {"stage": stage, "prompt": prompt, "requester": requester, "purpose": purpose}
+    with Guard(policy, store=store, home=home) as guard:
+        if jsonl is not None:
+            raise typer.Exit(_check_lines(guard, jsonl, fields, record=record))
+        content = content_of(read_bytes(str(file)))
+        if record:
+            outcome = guard.check(content, **fields)
+            data = outcome_data(outcome)
+        else:
+            [deed] = guard.examine([content], **fields)
+            data = preview(deed)
+    if as_json or not record:
+        show.print_json(data)
+    else:
+        show.print_summary(outcome)
+    raise typer.Exit(show.EXIT[State(data["state"])])
+
+
+def _check_lines(guard: Any, source: str, fields: dict[str, Any], *, record: bool) -> int:
+    from guard.cli import show
+    from guard.envelope import outcome_data
+    from guard.ledger import preview
+
+    worst, unreadable = State.RELEASED, False
+    for batch in _batches(_lines(read_bytes(source))):
+        asked = [line for line in batch if "error" not in line]
+        texts, ids = [line["text"] for line in asked], [line["id"] for line in asked]
+        if record:
+            answers = [outcome_data(outcome) for outcome in guard.check_many(texts, ids=ids, **fields)]
+        else:
+            answers = [preview(deed) for deed in guard.examine(texts, ids=ids, **fields)]
+        found = iter(answers)
+        for line in batch:
+            if "error" in line:
+                unreadable = True
+                show.print_json(line, indent=None)
+            else:
+                data = next(found)
+                worst = max(worst, State(data["state"]), key=_ORDER.index)
+                show.print_json({"id": line["id"], **data}, indent=None)
+    return 2 if unreadable else show.EXIT[worst]
+
+
+def _lines(data: bytes) -> Iterator[dict[str, Any]]:
+    """Each line as {id, text}; a line that cannot be read as {line, error}, in its place."""
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        if not raw.strip():
+            continue
+        try:
+            line = json.loads(raw)
+        except (ValueError, RecursionError):
+            yield {"id": None, "line": number, "error": "not JSON in UTF-8"}
+            continue
+        if not isinstance(line, dict) or not isinstance(line.get("text"), str):
+            yield {"id": None, "line": number, "error": 'not an object with a "text" that is a string'}
+        elif not isinstance(line.get("id"), str | int) or isinstance(line.get("id"), bool):
+            yield {"id": None, "line": number, "error": 'no "id" that is a string or a whole number'}
+        else:
+            yield {"id": str(line["id"]), "text": line["text"]}
+
+
+def _batches(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    source = iter(lines)
+    while batch := list(islice(source, BATCH)):
+        yield batch

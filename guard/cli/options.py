@@ -1,0 +1,49 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from guard.errors import ConfigError
+
+PolicyOption = Annotated[
+    str | None,
+    typer.Option("--policy", help="Policy file, folder, or the name of a shipped policy.", show_default=False),
+]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Database URL; default: GUARD_STORE, else SQLite in the home folder.")
+]
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of keys and cache; default: GUARD_HOME.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+RequesterOption = Annotated[str | None, typer.Option("--requester", help="Who asks, as a pseudonymous id.")]
+PurposeOption = Annotated[str | None, typer.Option("--purpose", help="What it is for; conditions may look at it.")]
+
+
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` pairs; values are read as JSON where they are JSON, else as text."""
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"--param {pair!r}: write it as name=value")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params
+
+
+def read_bytes(source: str) -> bytes:
+    """A file, or stdin for `-`."""
+    import sys
+
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {source}: {error.strerror}") from error

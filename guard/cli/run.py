@@ -1,0 +1,95 @@
+"""`guard run`: one guarded generation with a local model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from guard.cli.options import (
+    HomeOption,
+    JsonOption,
+    PolicyOption,
+    PurposeOption,
+    RequesterOption,
+    StoreOption,
+    parse_params,
+    read_bytes,
+)
+from guard.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    model: Annotated[
+        str, typer.Option("--model", help="Folder of a transformers model or diffusers pipeline, or a hub id.")
+    ],
+    prompt: Annotated[str | None, typer.Option("--prompt", help="The prompt; `-` reads stdin.")] = None,
+    policy: PolicyOption = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Commit of a hub id (40 hex digits).")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cuda or cpu; default: the GPU where there is one.")
+    ] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", help="Parameter of the model, as name=value.")] = None,
+    request_id: Annotated[str | None, typer.Option("--id", help="Idempotency key; default: a fresh one.")] = None,
+    requester: RequesterOption = None,
+    purpose: PurposeOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write released content here, and the manifest of text beside it.")
+    ] = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Generate with a local model, under a policy.
+
+    Exit codes: 0 released, 3 held for review, 4 blocked, 2 usage or configuration error.
+    """
+    from guard.cli import show
+    from guard.envelope import outcome_data
+    from guard.media import content_of
+    from guard.pipeline import Guard
+
+    asked = content_of(read_bytes("-")) if prompt == "-" else prompt
+    if asked is None:
+        raise ConfigError("give --prompt TEXT, or --prompt - to read it from stdin")
+    with Guard(policy, store=store, home=home) as guard:
+        key = guard.keys.secret("watermark") if guard.policy.stamp.watermark else None
+        wrapped = guard.wrap(load_generator(model, revision=revision, device=device, watermark_key=key))
+        fields = {"id": request_id, "requester": requester, "purpose": purpose, **parse_params(param or [])}
+        outcome = wrapped(asked, **fields)
+    if out is not None and outcome.content is not None:
+        save(outcome.content.data, out)
+        if outcome.stamp and outcome.stamp.manifest:
+            save(outcome.stamp.manifest.encode(), out.with_name(out.name + ".stamp.json"))
+    if as_json:
+        show.print_json(outcome_data(outcome))
+    else:
+        show.print_summary(outcome)
+        if outcome.content is not None and out is None:
+            show.write_content(outcome.content)
+    raise typer.Exit(show.EXIT[outcome.state])
+
+
+def load_generator(model: str, *, revision: str | None, device: str | None, watermark_key: bytes | None) -> Any:
+    """A text or image generator, as the model's own files say."""
+    from guard.generators.image import ImageGenerator
+    from guard.generators.text import TextGenerator
+    from guard.models import load_image, load_text
+
+    if (Path(model) / "model_index.json").is_file():
+        return ImageGenerator(load_image(model, revision=revision, device=device))
+    return TextGenerator(load_text(model, revision=revision, device=device), watermark_key=watermark_key)
+
+
+def save(data: bytes, path: Path) -> None:
+    """Write a file, or say why not."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,237 @@
+"""The flow of one request, without I/O: what happens in which order, for sync and async callers alike.
+
+`generation` and `examination` are generators that yield steps and are sent their results; `drive` and `adrive` run them.
+The order of the stages is the promise made to a compliance officer: it is this code, read top to bottom, not configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from collections.abc import Generator as Steps
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+from guard.errors import CallerError
+from guard.policy.decide import STAMP, Context, decide, redact, redactions
+from guard.types import (
+    Action,
+    CheckResult,
+    Content,
+    Decision,
+    Generated,
+    Generator,
+    Item,
+    Outcome,
+    Policy,
+    Redaction,
+    Request,
+    Stage,
+    Stamp,
+    Status,
+    Text,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A step that may wait for a process, a file or a database."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """The step in which the model runs."""
+
+    generator: Generator
+    request: Request
+
+
+Step = Call | Generate
+Flow = Steps[Step, Any, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What checking and deciding came to, before anything is recorded or released."""
+
+    context: Context
+    results: tuple[CheckResult, ...]
+    decision: Decision
+    redactions: tuple[tuple[Stage, Redaction], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Everything that one entry records. `stage` is where the flow stopped; `continues` the entry of a held prompt."""
+
+    kind: str
+    request: Request
+    verdict: Verdict
+    stage: Stage
+    output: Content | None = None
+    generated: Generated | None = None
+    release: Content | None = None
+    stamp: Stamp | None = None
+    continues: int | None = None
+
+
+class Services(Protocol):
+    """What the flow needs done for it."""
+
+    policy: Policy
+
+    def earlier(self, request: Request) -> Outcome | int | None:
+        """The outcome of an earlier call with this id; the entry to continue where a held prompt was approved; or None."""
+
+    def look(self, items: Sequence[Item]) -> list[list[CheckResult]]:
+        """The results of all checkers for each item; all items are of one stage."""
+
+    def mark(self, request: Request, content: Content, generated: Generated) -> tuple[Content, Stamp]:
+        """The content as it may be released, with its stamp; a mark that cannot be made is reported in the stamp."""
+
+    def record(self, deed: Deed) -> Outcome:
+        """Write the entry, durably, and only then hand out the outcome."""
+
+    def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
+        """Write that the model failed."""
+
+
+def generation(services: Services, request: Request, generator: Generator) -> Flow:
+    """Check input → generate → check output → decide → redact → stamp → record → release."""
+    policy = services.policy
+    earlier = yield Call(services.earlier, (request,))
+    if isinstance(earlier, Outcome):
+        return earlier
+    approved: int | None = earlier
+    kind = "generation" if approved is None else "continuation"
+
+    asked = Item(request.prompt, Stage.INPUT)
+    [seen] = yield Call(services.look, ([asked],))
+    before = judge(policy, request, (asked,), tuple(seen))
+    if approved is None and before.decision.action >= Action.REVIEW:
+        outcome: Outcome = yield Call(services.record, (Deed(kind, request, before, Stage.INPUT),))
+        return outcome
+
+    prompt = redacted(request.prompt, before, Stage.INPUT)
+    try:
+        generated: Generated = yield Generate(generator, replace(request, prompt=prompt))
+    except Exception as error:
+        yield Call(services.record_failure, (request, generator, error))
+        raise
+
+    answer = Item(generated.content, Stage.OUTPUT, prompt=request.prompt)
+    [checked] = yield Call(services.look, ([answer],))
+    # A reviewer has ruled on the prompt, so only what the answer shows decides from here on.
+    results = (*(seen if approved is None else ()), *checked)
+    after = judge(policy, request, (asked, answer), results)
+    release = stamp = None
+    if after.decision.action < Action.BLOCK:
+        content = redacted(generated.content, after, Stage.OUTPUT)
+        release, stamp = yield Call(services.mark, (request, content, generated))
+        missing = missing_marks(policy, release, stamp)
+        if missing:
+            after = judge(policy, request, (asked, answer), (*results, missing))
+            release = stamp = None
+    deed = Deed(kind, request, after, Stage.OUTPUT, generated.content, generated, release, stamp, approved)
+    outcome = yield Call(services.record, (deed,))
+    return outcome
+
+
+def examination(policy: Policy, request: Request, item: Item, results: Sequence[CheckResult]) -> Deed:
+    """The same decision for content that was made elsewhere; nothing is generated or stamped."""
+    checked = judge(policy, request, (item,), tuple(results))
+    release = redacted(item.content, checked, item.stage) if checked.decision.action < Action.BLOCK else None
+    return Deed("check", request, checked, item.stage, item.content, release=release)
+
+
+def judge(policy: Policy, request: Request, items: tuple[Item, ...], results: tuple[CheckResult, ...]) -> Verdict:
+    """Decide, and find what has to be taken out."""
+    context = Context.of(request, *items)
+    taken = [(item.stage, cut) for item in items for cut in redactions(policy, context, results, item.stage)]
+    return Verdict(context, results, decide(policy, context, results), tuple(taken))
+
+
+def redacted(content: Content, verdict: Verdict, stage: Stage) -> Content:
+    """Text without what has to go at this stage."""
+    cuts = [cut for where, cut in verdict.redactions if where is stage]
+    return Text(redact(content.text, cuts)) if isinstance(content, Text) and cuts else content
+
+
+def missing_marks(policy: Policy, content: Content, stamp: Stamp) -> CheckResult | None:
+    """An error result naming the required marks that the content does not carry."""
+    required = (
+        policy.stamp.text if content.kind == "text" else policy.stamp.image if content.kind == "image" else frozenset()
+    )
+    made = {layer.kind: layer for layer in stamp.layers}
+    reasons = []
+    for kind in sorted(required):
+        layer = made.get(kind)
+        if layer is None or layer.status != "applied":
+            why = str(layer.detail.get("reason", layer.status)) if layer else "not made for this content"
+            reasons.append(f"{kind}: {why}")
+    if not reasons:
+        return None
+    return CheckResult(STAMP, "1", Stage.OUTPUT, Status.ERROR, error="required mark missing; " + "; ".join(reasons))
+
+
+def drive(flow: Flow) -> Outcome:
+    """Run a flow in this thread."""
+    resume: Callable[[], Step] = partial(next, flow)
+    try:
+        while True:
+            step = resume()
+            try:
+                value = _run(step)
+            except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, value)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+
+
+async def adrive(flow: Flow) -> Outcome:
+    """Run a flow in an event loop; whatever blocks runs in a thread."""
+    resume: Callable[[], Step] = partial(next, flow)
+    try:
+        while True:
+            step = resume()
+            try:
+                value = await _arun(step)
+            except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, value)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+
+
+def _run(step: Step) -> Any:
+    if isinstance(step, Call):
+        return step.function(*step.arguments)
+    if not _is_async(step.generator):
+        made = step.generator.generate(step.request)
+        if not inspect.isawaitable(made):
+            return made
+    raise CallerError("this function is asynchronous: use  await guard.agenerate(…)  or await the wrapped function")
+
+
+def _is_async(generator: Generator) -> bool:
+    return bool(getattr(generator, "is_async", False))
+
+
+async def _arun(step: Step) -> Any:
+    if isinstance(step, Call):
+        return await asyncio.to_thread(step.function, *step.arguments)
+    if _is_async(step.generator):
+        made = step.generator.generate(step.request)
+    else:
+        made = await asyncio.to_thread(step.generator.generate, step.request)
+    return await made if inspect.isawaitable(made) else made

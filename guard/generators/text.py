@@ -1,0 +1,306 @@
+"""Text from a local language model: seeded for each request, watermarked, with the facts for the record."""
+
+from __future__ import annotations
+
+import copy
+import math
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guard import models
+from guard.digest import JSON, keyed
+from guard.errors import ConfigError, GenerationError, MissingExtra
+from guard.models import TextModel
+from guard.types import Generated, Layer, Request, Text
+
+ALGORITHM = "kgw-lefthash-1"
+BIAS = 2.5
+GREENLIST_RATIO = 0.25
+MAX_NEW_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class TextParams:
+    """What a request may ask for; None leaves the model's own setting. `temperature` 0 means greedy."""
+
+    max_new_tokens: int = MAX_NEW_TOKENS
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    do_sample: bool | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkVerdict:
+    """How many standard deviations above chance the share of green tokens lies, and how likely chance is to do that.
+
+    `tokens` counts the different token pairs scored. A low z says nothing: the text may be short, edited or predictable.
+    """
+
+    z_score: float
+    p_value: float
+    tokens: int
+
+
+class TextGenerator:
+    """One language model behind the Generator protocol; calls from several threads take turns."""
+
+    def __init__(self, model: TextModel, *, watermark_key: bytes | None = None) -> None:
+        self.model = model
+        self.watermark_key = watermark_key
+        self.name = str(getattr(model.model.config, "model_type", "") or "text")
+        self._turn = threading.Lock()
+
+    def generate(self, request: Request) -> Generated:
+        """Answer the prompt. Raises ConfigError for a request that cannot be met, GenerationError when the model fails."""
+        params = parse_params(request.params)
+        seed = secrets.randbits(63) if params.seed is None else params.seed
+        try:
+            with self._turn, models.quiet():
+                inputs, chat = _encode(self.model, request.prompt)
+                config = _generation_config(self.model, params, int(inputs["input_ids"].shape[1]))
+                layer = self._watermark(config, seed)
+                ids = _run(self.model, inputs, config)
+        except (
+            RuntimeError,
+            ValueError,
+            IndexError,
+            KeyError,
+            TypeError,
+        ) as error:  # messages of libraries quote input
+            raise GenerationError(f"{self.name} failed: {type(error).__name__}; see the chained error") from error
+        return self._generated(inputs, ids, config, params, seed, layer, chat=chat)
+
+    def _watermark(self, config: Any, seed: int) -> Layer | None:
+        """Set the drawing hook on the configuration; the layer says whether it marks."""
+        sampling = config.do_sample and (config.num_beams or 1) == 1
+        if sampling:
+            mark = _marking(self.watermark_key) if self.watermark_key else None
+            config.watermarking_config = models.draw_hook(seed, mark)
+        if self.watermark_key is None:
+            return None
+        detail: dict[str, JSON] = {
+            "bias": BIAS,
+            "greenlist_ratio": GREENLIST_RATIO,
+            "key_id": key_id(self.watermark_key),
+        }
+        if sampling:
+            return Layer("watermark", "applied", ALGORITHM, detail)
+        return Layer("watermark", "not_applicable", ALGORITHM, {"reason": "only sampled text can carry the mark"})
+
+    def _generated(
+        self,
+        inputs: Any,
+        ids: list[int],
+        config: Any,
+        params: TextParams,
+        seed: int,
+        layer: Layer | None,
+        *,
+        chat: bool,
+    ) -> Generated:
+        text, finish = _decode(self.model, ids, config, params)
+        used: dict[str, JSON] = {"max_new_tokens": config.max_new_tokens, "do_sample": bool(config.do_sample)}
+        if config.do_sample:
+            used |= {name: getattr(config, name) for name in ("temperature", "top_p", "top_k")}
+        if params.stop:
+            used["stop"] = list(params.stop)
+        facts: dict[str, JSON] = {
+            **self.model.facts,
+            "params": used,
+            "seed": seed if config.do_sample else None,
+            "prompt_tokens": int(inputs["input_ids"].shape[1]),
+            "completion_tokens": len(ids),
+            "finish_reason": finish,
+            "watermark": layer.algorithm if layer and layer.status == "applied" else None,
+        }
+        if layer and layer.status == "applied":
+            layer = Layer(layer.kind, layer.status, layer.algorithm, {**layer.detail, "tokens": len(ids)})
+        return Generated(Text(text.strip() if chat else text), facts, (layer,) if layer else ())
+
+
+def from_transformers(
+    model_or_pipeline: Any, tokenizer: Any | None = None, *, watermark_key: bytes | None = None
+) -> TextGenerator:
+    """A generator around a transformers model with its tokenizer, or around a text pipeline, which brings its own."""
+    model = getattr(model_or_pipeline, "model", None) if _is_pipeline(model_or_pipeline) else model_or_pipeline
+    tokenizer = tokenizer or getattr(model_or_pipeline, "tokenizer", None)
+    if not hasattr(model, "generate") or not hasattr(model, "generation_config"):
+        raise ConfigError(
+            f"{type(model_or_pipeline).__name__} does not generate text: pass a model with a language head"
+        )
+    if tokenizer is None:
+        raise ConfigError("a model alone cannot read a prompt: pass its tokenizer as the second argument")
+    return TextGenerator(models.wrap_text(model, tokenizer), watermark_key=watermark_key)
+
+
+def detect_watermark(text: str, model: TextModel, key: bytes) -> WatermarkVerdict:
+    """Look for the mark of `key` in a text from `model` (same tokenizer, vocabulary and kind of device as when it was made)."""
+    transformers = _transformers()
+    detector = transformers.WatermarkDetector(
+        model_config=model.model.config.get_text_config(),
+        device=model.device,
+        watermarking_config=_marking(key),
+        ignore_repeated_ngrams=True,  # repeats would count one draw many times and make plain text look marked
+    )
+    with models.quiet():
+        ids = model.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
+    if ids.shape[1] < 3:  # the detector wants a pair of tokens after a possible leading special token
+        return WatermarkVerdict(0.0, 1.0, 0)
+    found = detector(ids.long(), return_dict=True)
+    tokens, green = int(found.num_tokens_scored[0]), int(found.num_green_tokens[0])
+    return WatermarkVerdict(float(found.z_score[0]), _binomial_tail(green, tokens, GREENLIST_RATIO), tokens)
+
+
+def key_id(key: bytes) -> str:
+    """Which key marked a text, without saying anything about the key."""
+    return keyed(key, "watermark-key-id", b"").hex()[:8]
+
+
+def parse_params(given: Mapping[str, JSON]) -> TextParams:
+    """Check a request's parameters. Raises ConfigError naming the first that is unknown or out of range."""
+    known = TextParams.__dataclass_fields__
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"unknown generation parameter {name!r}; a text model takes {', '.join(known)}")
+    values = {name: value for name, value in given.items() if value is not None}
+    stop = values.get("stop", ())
+    values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list | tuple) else stop
+    for name, value in values.items():
+        if not _VALID[name](value):
+            raise ConfigError(f"generation parameter {name!r} must be {_WANTED[name]}")
+    if values.get("temperature") == 0:
+        del values["temperature"]
+        values["do_sample"] = False
+    return TextParams(**values)  # type: ignore[arg-type]
+
+
+def _is_int(value: Any, low: int, high: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+_VALID = {
+    "max_new_tokens": lambda value: _is_int(value, 1),
+    "temperature": lambda value: _is_number(value, 0, 100),
+    "top_p": lambda value: _is_number(value, 1e-6, 1),
+    "top_k": lambda value: _is_int(value, 0),
+    "do_sample": lambda value: isinstance(value, bool),
+    "seed": lambda value: _is_int(value, 0, 2**63 - 1),
+    "stop": lambda value: isinstance(value, tuple) and all(isinstance(each, str) and each for each in value),
+}
+_WANTED = {
+    "max_new_tokens": "a whole number from 1",
+    "temperature": "a number from 0 to 100",
+    "top_p": "a number above 0, up to 1",
+    "top_k": "a whole number from 0 (0: no limit)",
+    "do_sample": "true or false",
+    "seed": "a whole number from 0, below 2^63",
+    "stop": "a text or a list of texts, none empty",
+}
+
+
+def _marking(key: bytes) -> Any:
+    # left hash with a width of 1: wider ones still seed from the last token only. Odd, because an even factor loses bits.
+    secret = int.from_bytes(keyed(key, ALGORITHM, b"")[:8], "big") >> 1 | 1
+    return _transformers().WatermarkingConfig(
+        greenlist_ratio=GREENLIST_RATIO, bias=BIAS, hashing_key=secret, seeding_scheme="lefthash", context_width=1
+    )
+
+
+def _encode(model: TextModel, prompt: Any) -> tuple[dict[str, Any], bool]:
+    if not isinstance(prompt, Text):
+        raise ConfigError(f"a text model takes a text prompt, not {prompt.kind}")
+    if not prompt.text.strip():
+        raise ConfigError("the prompt is empty")
+    tokenizer = model.tokenizer
+    chat = bool(getattr(tokenizer, "chat_template", None))
+    if chat:
+        messages = [{"role": "user", "content": prompt.text}]
+        options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+        encoded = tokenizer.apply_chat_template(messages, **options)
+    else:
+        encoded = tokenizer(prompt.text, return_tensors="pt")
+    names = ("input_ids", "attention_mask")  # what else a tokenizer returns (token types), not every model takes
+    return {name: encoded[name].to(model.device) for name in names if name in encoded}, chat
+
+
+def _generation_config(model: TextModel, params: TextParams, prompt_tokens: int) -> Any:
+    config = copy.deepcopy(model.model.generation_config)
+    room = params.max_new_tokens
+    limit = getattr(model.model.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(limit, int):
+        if prompt_tokens >= limit:
+            raise ConfigError(f"the prompt has {prompt_tokens} tokens and the model reads {limit}: shorten the prompt")
+        if not model.model.config.is_encoder_decoder:
+            room = min(room, limit - prompt_tokens)
+    config.max_length, config.max_new_tokens = None, room
+    config.num_return_sequences, config.return_dict_in_generate = 1, False
+    if config.pad_token_id is None:
+        eos = config.eos_token_id if config.eos_token_id is not None else model.tokenizer.eos_token_id
+        config.pad_token_id = eos[0] if isinstance(eos, list) else eos
+    beams = (
+        config.num_beams or 1
+    ) > 1  # a model that comes set to beam search keeps it, and beams are not sampled here
+    config.do_sample = not beams if params.do_sample is None else params.do_sample
+    if config.do_sample and beams:
+        config.num_beams = 1
+    for name in ("temperature", "top_p", "top_k"):
+        if not config.do_sample:
+            setattr(config, name, None)
+        elif getattr(params, name) is not None:
+            setattr(config, name, getattr(params, name))
+    config.stop_strings = list(params.stop) or None
+    return config
+
+
+def _run(model: TextModel, inputs: Mapping[str, Any], config: Any) -> list[int]:
+    was_training = model.model.training
+    model.model.eval()  # dropout would make a seed meaningless
+    try:
+        made = model.model.generate(**inputs, generation_config=config, tokenizer=model.tokenizer)
+    finally:
+        model.model.train(was_training)
+    start = 1 if model.model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+    return [int(token) for token in made[0, start:]]
+
+
+def _decode(model: TextModel, ids: list[int], config: Any, params: TextParams) -> tuple[str, str]:
+    eos = config.eos_token_id
+    ends = set(eos) if isinstance(eos, list) else {eos}
+    finish = "stop" if ids and ids[-1] in ends else "length"
+    text = model.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    cuts = [text.find(stop) for stop in params.stop if stop in text]
+    return (text[: min(cuts)], "stop") if cuts else (text, finish)
+
+
+def _binomial_tail(hits: int, trials: int, chance: float) -> float:
+    """P(X >= hits) for X ~ Binomial(trials, chance); exact, where the normal approximation flatters short texts."""
+    if hits <= 0:
+        return 1.0
+    logs = (
+        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        + k * math.log(chance) + (trials - k) * math.log1p(-chance)
+        for k in range(hits, trials + 1)
+    )  # fmt: skip
+    return min(1.0, math.fsum(math.exp(value) for value in logs))
+
+
+def _is_pipeline(loaded: Any) -> bool:
+    return hasattr(loaded, "task") and hasattr(loaded, "model")
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise MissingExtra("running local language models", "local") from error
+    return transformers

@@ -1,0 +1,88 @@
+"""Key files: made on first use with mode 0600, refused when others can read them.
+
+A key-management service replaces this class by offering the same two methods.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from guard.errors import KeyFileError
+
+SECRET_SIZE = 32
+
+
+class KeyRing:
+    """The keys in one folder (mode 0700)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes for symmetric use, from `<name>.key`."""
+        data = self.file(f"{name}.key", lambda: secrets.token_bytes(SECRET_SIZE))
+        if len(data) != SECRET_SIZE:
+            raise KeyFileError(f"{self.folder / name}.key holds {len(data)} bytes instead of {SECRET_SIZE}: restore it")
+        return data
+
+    def signing_key(self, name: str) -> Ed25519PrivateKey:
+        """An Ed25519 key from `<name>.pem` (PKCS 8)."""
+        data = self.file(f"{name}.pem", _new_ed25519)
+        try:
+            key = serialization.load_pem_private_key(data, password=None)
+        except ValueError as error:
+            raise KeyFileError(f"{self.folder / name}.pem is not a PEM private key: restore it") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise KeyFileError(f"{self.folder / name}.pem is not an Ed25519 key: restore it")
+        return key
+
+    def file(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Read a key file; where there is none, make it, atomically, so that two processes agree on one key."""
+        path = self.folder / name
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            pass
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            scratch = self.folder / f".{name}.{secrets.token_hex(8)}"
+            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(make())
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.link(scratch, path)  # fails where the key exists by now: the first writer wins
+            except FileExistsError:
+                pass
+            finally:
+                scratch.unlink()
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot create {path}: {error.strerror}; check GUARD_HOME and its permissions"
+            ) from error
+        return _read(path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise KeyFileError(f"others can read {path}: run  chmod 600 {path}")
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KeyFileError(f"cannot read {path}: {error.strerror}; check its owner and permissions") from error
+
+
+def _new_ed25519() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

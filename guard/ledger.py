@@ -1,0 +1,312 @@
+"""Between the flow and the record: what an entry of an outcome holds, and an outcome read back from its entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from guard import review
+from guard.audit.log import Appended, Draft, Log, timestamp, utcnow
+from guard.audit.read import Entry, Reader
+from guard.digest import JSON, canonical
+from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from
+from guard.errors import AlreadyRecorded, CallerError, IdempotencyConflict, RecordError
+from guard.flow import Deed
+from guard.keys import KeyRing
+from guard.policy.decide import severity
+from guard.provenance.stamp import manifest_sha256
+from guard.store.engine import current, open_engine, require_current, upgrade
+from guard.types import (
+    Action,
+    Content,
+    Generator,
+    Layer,
+    Outcome,
+    Policy,
+    Receipt,
+    Request,
+    Stamp,
+    State,
+    Text,
+    new_id,
+)
+
+LONGEST_DETAILS = 24_000  # bytes of findings that an entry holds itself; a leaf has at most 65,535
+FEW = 20
+OUTCOMES = ("continuation", "generation", "check")
+
+
+class Ledger:
+    """The record of one Guard."""
+
+    def __init__(
+        self,
+        url: str,
+        keys: KeyRing,
+        policy: Policy,
+        effective: Mapping[str, JSON],
+        *,
+        clock: Callable[[], datetime] = utcnow,
+    ) -> None:
+        self.engine = open_engine(url)
+        if self.engine.dialect.name == "sqlite" and current(self.engine) is None:
+            upgrade(self.engine)  # the embedded default needs no set-up step
+        require_current(self.engine)
+        self.log = Log(self.engine, keys, clock=clock)
+        self.reader = Reader(self.engine, self.log.vault)
+        self._policy = policy
+        self._record_policy(effective)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def record(self, deeds: Sequence[Deed]) -> list[Outcome]:
+        """Append one entry for each deed, in one transaction with the cases that they open; then the outcomes exist.
+
+        Raises RecordError when the record cannot be written: nothing is released then.
+        """
+        cases = [new_id() if _state(deed) is State.HELD else None for deed in deeds]
+        opened = [self._case_fields(deed, case) for deed, case in zip(deeds, cases, strict=True)]
+        drafts = [_draft(deed, fields) for deed, fields in zip(deeds, opened, strict=True)]
+
+        def open_cases(connection: Connection, appended: Sequence[Appended]) -> None:
+            for deed, fields, entry in zip(deeds, opened, appended, strict=True):
+                if fields["case"]:
+                    review.open_case(
+                        connection,
+                        case_id=fields["case"],
+                        seq=entry.seq,
+                        request_id=deed.request.id,
+                        stage=deed.stage.value,
+                        kind=(deed.output or deed.request.prompt).kind,
+                        severity=fields["severity"],
+                        opened_at=entry.occurred_at,
+                        deadline=fields["deadline"],
+                    )
+
+        try:
+            appended = self.log.append(drafts, within=open_cases)
+        except AlreadyRecorded:
+            # Another caller with the same request id was faster: its outcome stands, ours was never released.
+            return [self.collect(deed.request.id) for deed in deeds]
+        return [_outcome(deed, case, entry.receipt) for deed, case, entry in zip(deeds, cases, appended, strict=True)]
+
+    def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
+        """Append that the model failed, with the kind of error and never its text, which may quote the prompt."""
+        fields: dict[str, JSON] = {
+            "request": _request_data(request),
+            "generator": {"model": generator.name},
+            "policy": self._policy_ref(),
+            "error": type(error).__name__,
+        }
+        bodies = {"prompt": request.prompt, "request": _sealed_request(request)}
+        self.log.append([Draft("failure", request.id, fields, bodies)])
+
+    def earlier(self, request: Request) -> Outcome | int | None:
+        """See `guard.flow.Services`."""
+        entry = self._newest(request.id)
+        if entry is None:
+            return None
+        self._require_same(entry, request)
+        standing = review.standing(entry, self.reader.history(request.id))
+        if standing is not None and standing.state == "resumed":
+            return entry.seq
+        return self._outcome_from(entry)
+
+    def collect(self, request_id: str) -> Outcome:
+        """An outcome as it stands now, rulings included."""
+        entry = self._newest(request_id)
+        if entry is None:
+            raise CallerError("there is no outcome under this request id; was it recorded in another database?")
+        return self._outcome_from(entry)
+
+    def _newest(self, request_id: str) -> Entry | None:
+        found = [entry for entry in self.reader.history(request_id) if entry.kind in OUTCOMES]
+        return max(found, key=lambda entry: entry.seq) if found else None
+
+    def _require_same(self, entry: Entry, request: Request) -> None:
+        if entry.kind == "check":
+            raise IdempotencyConflict(f"request id {request.id} belongs to a check; use a fresh id")
+        recorded = [self.reader.body(entry.seq, role) for role in ("prompt", "request")]
+        given = [request.prompt, _sealed_request(request)]
+        if any(old is not None and old != new for old, new in zip(recorded, given, strict=True)):
+            raise IdempotencyConflict(
+                f"request id {request.id} was used before for another prompt or other parameters; use a fresh id"
+            )
+
+    def _outcome_from(self, entry: Entry) -> Outcome:
+        fields = entry.fields
+        state, proved = State(fields["state"]), entry.seq
+        ruling = review.ruling(self.engine, str(entry.request_id), of=entry.seq) if state is State.HELD else None
+        if ruling is not None:
+            if not ruling.approved:
+                state = State.BLOCKED
+            elif fields["stage"] != "input" or entry.kind == "check":
+                state = State.RELEASED
+            proved = ruling.seq
+        receipt = self.reader.receipt(proved)
+        if receipt is None:
+            raise RecordError(f"entry {proved} is not in the tree: run  guard audit verify")
+        content = self.reader.body(entry.seq, "release") if state is State.RELEASED else None
+        return Outcome(
+            request_id=str(entry.request_id),
+            state=state,
+            decision=decision_from({**fields["decision"], "policy": fields["policy"]}),
+            results=tuple(result_from(result) for result in self.details(entry)["results"]),
+            content=content,
+            receipt=receipt,
+            stamp=self._stamp_from(entry, content) if content else None,
+            case=fields["case"],
+            replayed=True,
+        )
+
+    def details(self, entry: Entry) -> Mapping[str, Any]:
+        """The results and redactions of an outcome, from the entry or, where they were too long for it, from its body."""
+        sealed = self.reader.body(entry.seq, "details") if entry.fields.get("shortened") else None
+        return json.loads(sealed.text) if isinstance(sealed, Text) else entry.fields
+
+    def _stamp_from(self, entry: Entry, content: Content) -> Stamp | None:
+        data = entry.fields["stamp"]
+        if data is None:
+            return None
+        manifest = self.reader.body(entry.seq, "manifest")
+        layers = tuple(Layer(**layer) for layer in data["layers"])
+        return Stamp(content.digest, layers, manifest.text if isinstance(manifest, Text) else None)
+
+    def _case_fields(self, deed: Deed, case: str | None) -> dict[str, Any]:
+        if case is None:
+            return {"case": None, "severity": None, "deadline": None}
+        due = datetime.fromisoformat(self.log.now()) + timedelta(seconds=self._policy.review_within)
+        level = severity(self._policy, deed.verdict.context, deed.verdict.results)
+        return {"case": case, "severity": level, "deadline": timestamp(due)}
+
+    def _policy_ref(self) -> dict[str, JSON]:
+        return {"name": self._policy.name, "version": self._policy.version, "digest": self._policy.digest}
+
+    def _record_policy(self, effective: Mapping[str, JSON]) -> None:
+        """Keep the text of each policy that decides, once, so that any decision can be replayed from the record."""
+        digest = self._policy.digest  # stands in the indexed column, so that finding it again costs one look-up
+        if not any(entry.kind == "policy" for entry in self.reader.history(digest)):
+            self.log.append([Draft("policy", digest, {"policy": self._policy_ref()}, {"policy": _text(effective)})])
+
+
+def _state(deed: Deed) -> State:
+    action = deed.verdict.decision.action
+    return State.BLOCKED if action is Action.BLOCK else State.HELD if action is Action.REVIEW else State.RELEASED
+
+
+def _request_data(request: Request) -> dict[str, JSON]:
+    """What the entry says of a request. Parameters that are text may quote people, so they go into the sealed body only."""
+    return {
+        "requester": request.requester,
+        "purpose": request.purpose,
+        "groups": dict(request.groups),
+        "params": _scalars(request.params),
+    }
+
+
+def _scalars(values: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {name: value for name, value in values.items() if value is None or isinstance(value, bool | int | float)}
+
+
+def _sealed_request(request: Request) -> Text:
+    return _text({**_request_data(request), "params": dict(request.params)})
+
+
+def _text(value: JSON) -> Text:
+    return Text(canonical(value).decode())
+
+
+def _draft(deed: Deed, opened: Mapping[str, JSON]) -> Draft:
+    verdict, stamp = deed.verdict, deed.stamp
+    decision = decision_data(verdict.decision)
+    policy = decision.pop("policy")
+    details: dict[str, Any] = {
+        "results": [result_data(result) for result in verdict.results],
+        "redactions": [redaction_data(stage, cut) for stage, cut in verdict.redactions],
+    }
+    bodies: dict[str, Content | None] = {
+        "prompt": deed.request.prompt if deed.kind != "check" or deed.request.prompt != deed.output else None,
+        "request": _sealed_request(deed.request),
+        "output": deed.output,
+        "release": deed.release,
+        "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,
+    }
+    shortened = len(canonical(details)) > LONGEST_DETAILS
+    if shortened:
+        bodies["details"] = _text(details)
+        details = _shortened(details)
+    fields: dict[str, JSON] = {
+        "request": _request_data(deed.request),
+        "generator": _facts(deed),
+        "content_kind": deed.output.kind if deed.output else None,
+        "items": {stage: dict(facts) for stage, facts in verdict.context.items.items()},
+        "policy": policy,
+        **details,
+        "shortened": shortened,
+        "decision": decision,
+        "state": _state(deed).value,
+        "stage": deed.stage.value,
+        "stamp": _stamp_data(stamp) if stamp else None,
+        "of": deed.continues,
+        **opened,
+    }
+    return Draft(deed.kind, deed.request.id, fields, {role: body for role, body in bodies.items() if body is not None})
+
+
+def _facts(deed: Deed) -> dict[str, JSON] | None:
+    if deed.generated is None:
+        return None
+    facts = dict(deed.generated.facts)
+    if isinstance(params := facts.get("params"), Mapping):
+        facts["params"] = _scalars(params)
+    return facts
+
+
+def _stamp_data(stamp: Stamp) -> dict[str, JSON]:
+    # Neither the digest of the content nor the manifest, which holds it: a plain digest of personal text can be guessed.
+    return {"layers": [layer_data(layer) for layer in stamp.layers], "manifest_sha256": manifest_sha256(stamp)}
+
+
+def _shortened(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The strongest findings of each check; the sealed body has them all."""
+    results = []
+    for result in details["results"]:
+        top = sorted(result["findings"], key=lambda finding: -finding["score"])[:FEW]
+        results.append({**result, "findings": sorted(top, key=lambda finding: finding["start"] or 0)})
+    return {"results": results, "redactions": details["redactions"][:FEW]}
+
+
+def preview(deed: Deed) -> dict[str, Any]:
+    """What `outcome_data` would say, for a deed that is not recorded: without a receipt nothing is released."""
+    return {
+        "request_id": deed.request.id,
+        "state": _state(deed).value,
+        "decision": decision_data(deed.verdict.decision),
+        "results": [result_data(result) for result in deed.verdict.results],
+        "content": None,
+        "stamp": None,
+        "receipt": None,
+        "case": None,
+        "replayed": False,
+    }
+
+
+def _outcome(deed: Deed, case: str | None, receipt: Receipt) -> Outcome:
+    state = _state(deed)
+    released = state is State.RELEASED
+    return Outcome(
+        request_id=deed.request.id,
+        state=state,
+        decision=deed.verdict.decision,
+        results=deed.verdict.results,
+        content=deed.release if released else None,
+        receipt=receipt,
+        stamp=deed.stamp if released else None,
+        case=case,
+    )

@@ -1,0 +1,388 @@
+"""A model on a device: where it comes from, what it weighs in as, how it draws; the only module that knows torch.
+
+Weights are read from safetensors files only, code from a model folder never runs, and a model from the hub is pinned to a
+commit. A local folder is loaded without any network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from guard.digest import JSON, file_label, label
+from guard.errors import ConfigError, MissingExtra
+
+_log = logging.getLogger(__name__)
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TEXT_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    device: str
+    dtype: str
+    identify: Callable[[], Mapping[str, JSON]] = field(repr=False)
+
+    @cached_property
+    def facts(self) -> Mapping[str, JSON]:
+        """What the record keeps: model, revision, weights, weights_form, library, device, dtype. Computed once."""
+        return dict(self.identify())
+
+
+@dataclass(frozen=True)
+class TextModel(_Loaded):
+    """A transformers model with its tokenizer."""
+
+    model: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ImageModel(_Loaded):
+    """A diffusers pipeline."""
+
+    pipeline: Any = field(repr=False)
+
+
+# --- loading -------------------------------------------------------------------------------------------------------
+
+
+def load_text(
+    path_or_id: str | Path, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
+) -> TextModel:
+    """Load a causal or encoder-decoder language model from a folder, or from the hub at a pinned commit."""
+    transformers = _transformers()
+    folder, name = _folder(path_or_id, revision, _download_text)
+    _require_safetensors(folder, sorted(folder.glob("*.safetensors")))
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    place = device_name(device)
+    with quiet(), _as_config_error(name):
+        config = transformers.AutoConfig.from_pretrained(folder, **options)
+        auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+        weights = {"use_safetensors": True, "dtype": _dtype(dtype) or "auto"}
+        model = auto.from_pretrained(folder, config=config, **weights, **options).to(place).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+    digest = weights_digest(folder, "*.safetensors")
+    return _text_model(model, tokenizer, lambda: {"model": name, "revision": revision, **_files(digest)})
+
+
+def load_image(
+    path_or_id: str | Path, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
+) -> ImageModel:
+    """Load a diffusers pipeline from a folder, or from the hub at a pinned commit."""
+    diffusers = _diffusers()
+    folder, name = _folder(path_or_id, revision, _download_image)
+    if not (folder / "model_index.json").is_file():
+        raise ConfigError(
+            f"{name}: no model_index.json, so this is no diffusers pipeline; save one with save_pretrained"
+        )
+    components = sorted(child for child in folder.iterdir() if child.is_dir())
+    for component in components:  # diffusers older than 0.40 runs such files in local folders without asking
+        if any(component.glob("*.py")):
+            raise ConfigError(
+                f"{name}: {component.name}/ brings its own code, which is never run; use built-in components"
+            )
+        _require_safetensors(component, sorted(component.glob("*.safetensors")), may_be_empty=True)
+    _require_safetensors(folder, sorted(folder.rglob("*.safetensors")))
+    place = device_name(device)
+    options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+    with quiet(), _as_config_error(name):
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=_dtype(dtype), **options).to(place)
+    pipeline.set_progress_bar_config(disable=True)
+    digest = weights_digest(folder, "**/*.safetensors")
+    return _image_model(pipeline, lambda: {"model": name, "revision": revision, **_files(digest)})
+
+
+def wrap_text(model: Any, tokenizer: Any) -> TextModel:
+    """A model that the caller loaded; its weights are hashed when the facts are first asked for."""
+    return _text_model(model, tokenizer, lambda: describe(model))
+
+
+def wrap_image(pipeline: Any) -> ImageModel:
+    """A pipeline that the caller loaded; its weights are hashed when the facts are first asked for."""
+    return _image_model(pipeline, lambda: describe(pipeline))
+
+
+def device_name(wanted: str | None = None) -> str:
+    """`cuda` where there is one, else `cpu`; what the caller wants is checked and used as it is."""
+    torch = _torch()
+    if wanted is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {wanted!r}: use cpu, cuda or cuda:<number>") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {wanted!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
+    return str(device)
+
+
+# --- facts ---------------------------------------------------------------------------------------------------------
+
+
+def describe(loaded: Any) -> dict[str, JSON]:
+    """The facts of a transformers model or pipeline, or a diffusers pipeline, that somebody else loaded.
+
+    Hashing reads every weight once (about a second for a gigabyte); the cost is logged.
+    """
+    modules = _modules(loaded)
+    first = next(iter(modules.values()))
+    config = getattr(loaded, "config", None) or getattr(first, "config", None)
+    given = getattr(loaded, "name_or_path", None) or getattr(config, "_name_or_path", None)
+    started = time.perf_counter()
+    weights = _state_digest(modules)
+    _log.info("hashed the weights of %s in %.1f s", type(loaded).__name__, time.perf_counter() - started)
+    return {
+        "model": _short(given) if isinstance(given, str) and given else type(loaded).__name__,
+        "revision": getattr(config, "_commit_hash", None),
+        "weights": weights,
+        "weights_form": "state_dict",
+        "library": _library(loaded),
+        **_placement(first),
+    }
+
+
+def weights_digest(folder: Path, pattern: str) -> str:
+    """`sha256:…` of the safetensors files: of the file itself where there is one, of the sorted `sha256sum` list where
+    there are several, so that anybody can repeat it with `sha256sum`."""
+    files = sorted(folder.glob(pattern), key=lambda file: file.relative_to(folder).as_posix())
+    if len(files) == 1:
+        return file_label(files[0])
+    lines = [f"{file_label(file).removeprefix('sha256:')}  {file.relative_to(folder).as_posix()}\n" for file in files]
+    return label("".join(lines).encode())
+
+
+def _state_digest(modules: Mapping[str, Any]) -> str | None:
+    torch = _torch()
+    lines = []
+    for prefix, module in sorted(modules.items()):
+        for key, tensor in sorted(module.state_dict().items()):
+            if not isinstance(tensor, torch.Tensor):
+                continue
+            if tensor.is_meta:  # offloaded: the weights are not in this process, so nothing can be said about them
+                return None
+            data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+            lines.append(f"{label(data)} {prefix}{key} {tensor.dtype} {list(tensor.shape)}\n")
+    return label("".join(lines).encode())
+
+
+def _modules(loaded: Any) -> dict[str, Any]:
+    torch = _torch()
+    if isinstance(loaded, torch.nn.Module):
+        return {"": loaded}
+    parts = getattr(loaded, "components", None) or {"model": getattr(loaded, "model", None)}
+    modules = {f"{name}.": part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
+    if not modules:
+        raise ConfigError(f"{type(loaded).__name__} holds no torch module: pass a transformers model or a pipeline")
+    return modules
+
+
+def _placement(module: Any) -> dict[str, JSON]:
+    parameter = next(module.parameters(), None)
+    return {
+        "device": str(getattr(parameter, "device", "cpu")),
+        "dtype": str(getattr(parameter, "dtype", "")).removeprefix("torch."),
+    }
+
+
+def _library(loaded: Any) -> str:
+    for base in type(loaded).__mro__:  # a user's subclass is described by the library that it builds on
+        name = base.__module__.partition(".")[0]
+        if name in {"transformers", "diffusers", "torch"}:
+            return f"{name} {importlib.metadata.version(name)}"
+    return type(loaded).__module__.partition(".")[0]
+
+
+def _files(digest: str) -> dict[str, JSON]:
+    return {"weights": digest, "weights_form": "files"}
+
+
+def _short(name: str) -> str:
+    """A hub id as it is; of a path only the last part, because records leave the machine."""
+    return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else Path(name).resolve().name
+
+
+def _text_model(model: Any, tokenizer: Any, identify: Callable[[], Mapping[str, JSON]]) -> TextModel:
+    placed = _placement(model)
+    common = {"library": _library(model), **placed}
+    return TextModel(
+        str(placed["device"]), str(placed["dtype"]), lambda: {**common, **identify()}, model=model, tokenizer=tokenizer
+    )
+
+
+def _image_model(pipeline: Any, identify: Callable[[], Mapping[str, JSON]]) -> ImageModel:
+    modules = _modules(pipeline)
+    placed = _placement(modules.get("unet.") or modules.get("transformer.") or next(iter(modules.values())))
+    common = {"library": _library(pipeline), **placed}
+    return ImageModel(str(placed["device"]), str(placed["dtype"]), lambda: {**common, **identify()}, pipeline=pipeline)
+
+
+# --- drawing -------------------------------------------------------------------------------------------------------
+
+
+def random_generator(seed: int) -> Any:
+    """A private source of random numbers, on the CPU so that a seed means the same on every device."""
+    return _torch().Generator("cpu").manual_seed(seed)
+
+
+def draw_hook(seed: int, watermark: Any | None) -> Any:
+    """What `generate(watermarking_config=…)` takes: applies `watermark` (a WatermarkingConfig) and draws from a private seed.
+
+    transformers samples from torch's global generator, which concurrent callers share, so that a seed would mean nothing
+    under threads. This hook runs after every other processor and leaves one token standing.
+    """
+    torch = _torch()
+    transformers = _transformers()
+    from transformers.generation.configuration_utils import BaseWatermarkingConfig
+
+    class Draw(transformers.LogitsProcessor):  # type: ignore[misc, name-defined]
+        def __init__(self, mark: Any | None) -> None:
+            self.mark, self.random = mark, random_generator(seed)
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            marked = self.mark(input_ids, scores) if self.mark else scores
+            mass = torch.softmax(marked.float(), dim=-1).double().cumsum(dim=-1)
+            point = (
+                torch.rand(len(scores), 1, generator=self.random, dtype=torch.float64).to(mass.device) * mass[:, -1:]
+            )
+            chosen = torch.searchsorted(mass, point, right=True).clamp(max=scores.shape[-1] - 1)
+            return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+    class Hook(BaseWatermarkingConfig):
+        def validate(self) -> None:
+            if watermark:
+                watermark.validate()
+
+        def construct_processor(self, vocab_size: int, device: Any) -> Any:  # type: ignore[override]
+            return Draw(watermark.construct_processor(vocab_size, device) if watermark else None)
+
+    return Hook()
+
+
+# --- libraries -----------------------------------------------------------------------------------------------------
+
+_verbosity_lock = threading.Lock()
+_verbosity: dict[Any, tuple[int, bool]] = {}  # what the user had, while at least one `quiet` block runs
+_quiet_blocks = 0
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Mute the libraries' progress bars and warnings (diffusers' quote the prompt) while any thread is inside.
+
+    Their verbosity is one value for the whole process, so the blocks are counted and the last one out restores it.
+    """
+    global _quiet_blocks  # noqa: PLW0603
+    with _verbosity_lock:
+        _quiet_blocks += 1
+        for name in ("transformers", "diffusers"):
+            library = sys.modules.get(f"{name}.utils.logging")
+            if library and library not in _verbosity:
+                _verbosity[library] = library.get_verbosity(), library.is_progress_bar_enabled()
+                library.set_verbosity(logging.CRITICAL)
+                library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        with _verbosity_lock:
+            _quiet_blocks -= 1
+            while _quiet_blocks == 0 and _verbosity:
+                library, (level, bars) = _verbosity.popitem()
+                library.set_verbosity(level)
+                if bars:
+                    library.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _as_config_error(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise ConfigError(
+            f"{name} cannot be loaded ({type(error).__name__}: {reason}); check the model's folder"
+        ) from error
+
+
+def _folder(path_or_id: str | Path, revision: str | None, download: Callable[[str, str], str]) -> tuple[Path, str]:
+    """Where the files lie, and the name for the record."""
+    given = Path(path_or_id).expanduser()
+    if given.is_dir():
+        return given, given.resolve().name
+    name = str(path_or_id)
+    if isinstance(path_or_id, Path) or not _HUB_ID.fullmatch(name):
+        raise ConfigError(f"no such model folder: {path_or_id}")
+    if not _COMMIT.fullmatch(revision or ""):
+        raise ConfigError(
+            f"there is no folder {name!r}; to load it from the hub, pin it: pass revision= with the 40-digit commit hash"
+        )
+    with quiet(), _as_config_error(name):
+        return Path(download(name, str(revision))), name
+
+
+def _download_text(name: str, revision: str) -> str:
+    import huggingface_hub
+
+    # top-level files only: sub-folders hold other formats of the same weights
+    return huggingface_hub.snapshot_download(
+        name, revision=revision, allow_patterns=_TEXT_FILES, ignore_patterns=["*/*"]
+    )
+
+
+def _download_image(name: str, revision: str) -> str:
+    return str(
+        _diffusers().DiffusionPipeline.download(name, revision=revision, use_safetensors=True, trust_remote_code=False)
+    )
+
+
+def _require_safetensors(folder: Path, found: list[Path], *, may_be_empty: bool = False) -> None:
+    if found:
+        return
+    if any(file.suffix in _PICKLES for file in folder.iterdir()):
+        raise ConfigError(
+            f"{folder.name} holds pickled weights only, which can run code when they are read: "
+            "convert them with save_pretrained(..., safe_serialization=True) on a machine that you can spare"
+        )
+    if not may_be_empty:
+        raise ConfigError(f"{folder.name} holds no safetensors weights: save the model there with save_pretrained")
+
+
+def _dtype(name: str | None) -> Any | None:
+    if name is None:
+        return None
+    torch = _torch()
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ConfigError(f"unknown dtype {name!r}: use float32, float16 or bfloat16")
+    return dtype
+
+
+def _torch() -> Any:
+    return _import("torch", "running local models", "local")
+
+
+def _transformers() -> Any:
+    return _import("transformers", "running local language models", "local")
+
+
+def _diffusers() -> Any:
+    return _import("diffusers", "running local image models", "images")
+
+
+def _import(name: str, what: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(what, extra) from error

@@ -1,0 +1,238 @@
+"""Guard: a policy, its checkers, a record and a model, put around generation calls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from guard import settings
+from guard.audit.log import utcnow
+from guard.digest import JSON
+from guard.errors import CallerError
+from guard.flow import Deed, adrive, drive, examination, generation
+from guard.generators.adapt import adapt
+from guard.isolate import Workers
+from guard.keys import KeyRing
+from guard.ledger import Ledger
+from guard.policy.load import from_document, load_model, resolve
+from guard.policy.schema import document
+from guard.provenance.stamp import Stamper
+from guard.types import (
+    CheckResult,
+    Content,
+    Generated,
+    Generator,
+    Item,
+    Outcome,
+    PolicyRef,
+    Request,
+    Stage,
+    Stamp,
+    Text,
+    new_id,
+)
+
+REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups"})
+DEFAULT_POLICY = "default"
+
+
+class Guard:
+    """Everything that stands around a generation call. Share one between threads; close it, or use it in `with`.
+
+    `policy` is a file, a folder, the name of a shipped policy, or plain data; `store` a database URL; `home` the folder of
+    keys and cache. What is not given comes from GUARD_POLICY, GUARD_STORE and GUARD_HOME, then `guard.toml`, then the defaults.
+    `model` is what `generate` runs: anything that `wrap` takes.
+    """
+
+    def __init__(
+        self,
+        policy: str | Path | Mapping[str, Any] | None = None,
+        *,
+        store: str | None = None,
+        home: str | Path | None = None,
+        model: Any = None,
+        tokenizer: Any = None,
+        clock: Callable[[], datetime] = utcnow,
+    ) -> None:
+        path = None if isinstance(policy, Mapping) else policy
+        self.settings = settings.load(store=store, home=home, policy=path)
+        source = policy if isinstance(policy, Mapping) else resolve(self.settings.policy or DEFAULT_POLICY)
+        effective = document(load_model(source))
+        self.policy = from_document(effective)
+        self.keys = KeyRing(self.settings.keys)
+        self.ledger = Ledger(self.settings.store_url, self.keys, self.policy, effective, clock=clock)
+        self._workers = Workers(self.policy.checkers, home=self.settings.home)
+        self._stamper = Stamper(self.keys)
+        self._generator = self._adapted(model, tokenizer, None) if model is not None else None
+
+    # --- generating ------------------------------------------------------------------------------------------------
+
+    def generate(self, request: Request | Content | str, **fields: Any) -> Outcome:
+        """Run the whole flow and return what happened; a blocked or held result is data, not an exception.
+
+        `fields` (id, requester, purpose, groups; the rest are parameters of the model) go with a bare prompt. The same
+        request id gives the same outcome, once: a second call generates nothing.
+        """
+        return drive(generation(self, as_request(request, fields), self._required_model()))
+
+    async def agenerate(self, request: Request | Content | str, **fields: Any) -> Outcome:
+        """`generate` for event loops; the model may be an async function."""
+        return await adrive(generation(self, as_request(request, fields), self._required_model()))
+
+    def wrap(self, thing: Any, *, tokenizer: Any = None, name: str | None = None) -> Wrapped:
+        """Put the flow around a transformers model or pipeline, a diffusers pipeline, or a sync or async function.
+
+        What comes back is called with a prompt and returns an Outcome (async functions: awaitable). Also a decorator.
+        """
+        return Wrapped(self, self._adapted(thing, tokenizer, name), thing)
+
+    def _adapted(self, thing: Any, tokenizer: Any, name: str | None) -> Generator:
+        key = self.keys.secret("watermark") if self.policy.stamp.watermark else None
+        return adapt(thing, tokenizer=tokenizer, name=name, watermark_key=key)
+
+    def _required_model(self) -> Generator:
+        if self._generator is None:
+            raise CallerError("this Guard has no model: give Guard(model=…), or wrap one with guard.wrap(…)")
+        return self._generator
+
+    # --- checking what was made elsewhere --------------------------------------------------------------------------
+
+    def check(
+        self,
+        content: Content | str,
+        *,
+        stage: Stage | str = Stage.OUTPUT,
+        prompt: Content | str | None = None,
+        **fields: Any,
+    ) -> Outcome:
+        """Check and decide on content that was made elsewhere, and record it. Nothing is generated or stamped."""
+        [outcome] = self.check_many([content], stage=stage, prompt=prompt, **fields)
+        return outcome
+
+    def check_many(
+        self,
+        contents: Sequence[Content | str],
+        *,
+        stage: Stage | str = Stage.OUTPUT,
+        prompt: Content | str | None = None,
+        ids: Sequence[str] | None = None,
+        **fields: Any,
+    ) -> list[Outcome]:
+        """`check` for many at once: models see them as batches, and one transaction records them."""
+        return self.ledger.record(self.examine(contents, stage=stage, prompt=prompt, ids=ids, **fields))
+
+    def examine(
+        self,
+        contents: Sequence[Content | str],
+        *,
+        stage: Stage | str = Stage.OUTPUT,
+        prompt: Content | str | None = None,
+        ids: Sequence[str] | None = None,
+        **fields: Any,
+    ) -> list[Deed]:
+        """Check and decide without recording: for trying a policy out. Nothing may be released on the strength of it."""
+        where = Stage(stage)
+        asked = as_content(prompt) if prompt is not None else None
+        items = [Item(as_content(content), where, prompt=asked) for content in contents]
+        names = ids or [fields.pop("id", None) or new_id() if len(items) == 1 else new_id() for _ in items]
+        requests = [
+            as_request(asked or item.content, {**fields, "id": name}) for item, name in zip(items, names, strict=True)
+        ]
+        results = self.look(items)
+        return [
+            examination(self.policy, request, item, found)
+            for request, item, found in zip(requests, items, results, strict=True)
+        ]
+
+    # --- afterwards ------------------------------------------------------------------------------------------------
+
+    def collect(self, request_id: str) -> Outcome:
+        """The outcome of an earlier request as it stands now: content that a reviewer approved is released here."""
+        return self.ledger.collect(request_id)
+
+    def close(self) -> None:
+        """Stop the checkers and let go of the database."""
+        self._workers.close()
+        self.ledger.close()
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- what the flow asks for (guard.flow.Services) --------------------------------------------------------------
+
+    def earlier(self, request: Request) -> Outcome | int | None:
+        """See `guard.flow.Services`."""
+        return self.ledger.earlier(request)
+
+    def look(self, items: Sequence[Item]) -> list[list[CheckResult]]:
+        """See `guard.flow.Services`."""
+        return self._workers.check(items[0].stage, items) if items else []
+
+    def mark(self, request: Request, content: Content, generated: Generated) -> tuple[Content, Stamp]:
+        """See `guard.flow.Services`."""
+        return self._stamper.stamp(
+            content,
+            request_id=request.id,
+            policy=PolicyRef(self.policy.name, self.policy.version, self.policy.digest),
+            generator=generated.facts,
+            layers=generated.layers,
+            prompt=request.prompt,
+        )
+
+    def record(self, deed: Deed) -> Outcome:
+        """See `guard.flow.Services`."""
+        [outcome] = self.ledger.record([deed])
+        return outcome
+
+    def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
+        """See `guard.flow.Services`."""
+        self.ledger.record_failure(request, generator, error)
+
+
+class Wrapped:
+    """A model with the flow around it: call it with a prompt."""
+
+    def __init__(self, guard: Guard, generator: Generator, thing: Any) -> None:
+        self._guard, self._generator = guard, generator
+        self.__wrapped__ = thing
+        if callable(thing) and hasattr(thing, "__name__"):
+            functools.update_wrapper(self, thing)
+
+    def __call__(self, request: Request | Content | str, **fields: Any) -> Any:
+        """An Outcome, or an awaitable of one where the wrapped function is asynchronous."""
+        flow = generation(self._guard, as_request(request, fields), self._generator)
+        if getattr(self._generator, "is_async", False):
+            later: Awaitable[Outcome] = adrive(flow)
+            return later
+        return drive(flow)
+
+
+def as_content(content: Content | str) -> Content:
+    """A string is text."""
+    return Text(content) if isinstance(content, str) else content
+
+
+def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> Request:
+    """A request from a prompt and keyword arguments; what is no field of a request is a parameter of the model."""
+    if isinstance(request, Request):
+        if fields:
+            raise CallerError(f"{', '.join(sorted(fields))}: put these into the Request itself")
+        return request
+    params: dict[str, JSON] = {name: value for name, value in fields.items() if name not in REQUEST_FIELDS}
+    return Request(
+        prompt=as_content(request),
+        id=fields.get("id") or new_id(),
+        params=params,
+        requester=fields.get("requester"),
+        purpose=fields.get("purpose"),
+        groups=fields.get("groups") or {},
+    )

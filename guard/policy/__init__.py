@@ -1,0 +1,1 @@
+"""Policies: strict YAML in, a decision out."""

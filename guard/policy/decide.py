@@ -1,0 +1,195 @@
+"""Deciding and redacting: pure functions over a policy and the results of its checks.
+
+The decision is the greatest action that any enforced rule asks for, so more evidence never lowers it and the order of
+checkers and findings never matters. What cannot be carried out or evaluated goes up, never down: a redaction without a
+span becomes a review, a failed check and a condition that cannot be evaluated become `on_error`, and content that lacks a
+mark which the policy requires is blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guard.digest import JSON
+from guard.policy.conditions import holds
+from guard.types import (
+    Action,
+    CheckResult,
+    Content,
+    Decision,
+    Finding,
+    Item,
+    Mode,
+    Policy,
+    PolicyRef,
+    Redaction,
+    Request,
+    Rule,
+    Stage,
+    Status,
+    Text,
+)
+
+STAMP = "stamp"  # the name under which the pipeline reports a required mark that could not be made
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What conditions may look at, as plain data: the record stores it, so a decision can be replayed."""
+
+    request: Mapping[str, JSON]
+    items: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: Request, *items: Item) -> Context:
+        """The view of a request and its items."""
+        view: dict[str, JSON] = {
+            "requester": request.requester,
+            "purpose": request.purpose,
+            "groups": dict(request.groups),
+            "params": dict(request.params),
+        }
+        return cls(view, {item.stage.value: item_facts(item.content, item.stage, item.language) for item in items})
+
+
+def item_facts(content: Content, stage: Stage, language: str) -> dict[str, JSON]:
+    """Stage, kind, language, and length in characters (text) or bytes."""
+    length = len(content.text) if isinstance(content, Text) else len(content.data)
+    return {"stage": stage.value, "kind": content.kind, "language": language, "length": length}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that fired, on what."""
+
+    rule: Rule
+    result: CheckResult
+    finding: Finding
+    action: Action
+    evaluated: bool
+
+
+def matches(policy: Policy, context: Context, results: Iterable[CheckResult]) -> Iterator[Match]:
+    """Every rule on every finding that fires it, shadow rules included."""
+    by_checker: dict[str, list[Rule]] = {}
+    for rule in policy.rules:
+        by_checker.setdefault(rule.checker, []).append(rule)
+    for result in results:
+        for rule in by_checker.get(result.checker, ()) if result.status is Status.OK else ():
+            if result.stage in rule.stages:
+                yield from _fired(policy, context, rule, result)
+
+
+def _fired(policy: Policy, context: Context, rule: Rule, result: CheckResult) -> Iterator[Match]:
+    for finding in result.findings:
+        if finding.score < rule.threshold or (rule.categories and finding.category not in rule.categories):
+            continue
+        held = True if rule.when is None else holds(rule.when, _variables(context, result, finding))
+        if held is None:
+            yield Match(rule, result, finding, max(rule.action, policy.on_error), evaluated=False)
+        elif held:
+            possible = rule.action is not Action.REDACT or finding.span is not None
+            yield Match(rule, result, finding, rule.action if possible else Action.REVIEW, evaluated=True)
+
+
+def _variables(context: Context, result: CheckResult, finding: Finding) -> dict[str, Any]:
+    return {
+        "request": context.request,
+        "item": context.items.get(result.stage.value, {}),
+        "finding": {"category": finding.category, "score": finding.score},
+    }
+
+
+def decide(policy: Policy, context: Context, results: Sequence[CheckResult]) -> Decision:
+    """The decision for all results of a request, whatever their stages."""
+    actions = [policy.otherwise]
+    fired: set[str] = set()
+    shadow: set[str] = set()
+    degraded = False
+    for match in matches(policy, context, results):
+        if match.rule.mode is Mode.SHADOW:
+            shadow.add(match.rule.id)
+            continue
+        actions.append(match.action)
+        fired.add(match.rule.id)
+        degraded = degraded or not match.evaluated
+    for reason in failures(policy, results):
+        actions.append(Action.BLOCK if reason == f"on_error:{STAMP}" else policy.on_error)
+        fired.add(reason)
+        degraded = True
+    return Decision(
+        action=max(actions),
+        rules=tuple(sorted(fired)),
+        policy=PolicyRef(policy.name, policy.version, policy.digest),
+        shadow=tuple(sorted(shadow)),
+        degraded=degraded,
+    )
+
+
+def failures(policy: Policy, results: Sequence[CheckResult]) -> Iterator[str]:
+    """`on_error:<checker>` for each failed check that an enforced rule relies on, `unchecked:<stage>` where nothing looked.
+
+    A checker that only shadow rules use may fail without consequence; without any rule a failure counts.
+    """
+    for result in results:
+        rules = [rule for rule in policy.rules if rule.checker == result.checker and result.stage in rule.stages]
+        if result.status is Status.ERROR and (not rules or any(rule.mode is Mode.ENFORCE for rule in rules)):
+            yield f"on_error:{result.checker}"
+    for stage in Stage:
+        seen = [result.status for result in results if result.stage is stage]
+        if seen and all(status is Status.SKIPPED for status in seen):
+            yield f"unchecked:{stage.value}"
+
+
+def redactions(policy: Policy, context: Context, results: Sequence[CheckResult], stage: Stage) -> tuple[Redaction, ...]:
+    """What the enforced redaction rules take out of the text at `stage`: sorted, overlaps merged.
+
+    Where spans overlap, the whole stretch goes, under the name of the longest (then first) of them.
+    """
+    found = sorted(
+        {
+            Redaction(*match.finding.span, match.finding.category, match.rule.id)
+            for match in matches(policy, context, results)
+            if match.result.stage is stage
+            and match.rule.mode is Mode.ENFORCE
+            and match.rule.action is Action.REDACT
+            and match.finding.span is not None
+        },
+        key=lambda item: (item.start, -item.end, item.category, item.rule),
+    )
+    merged: list[Redaction] = []
+    named: list[int] = []  # the length of the span that gave each merged stretch its name
+    for item in found:
+        length = item.end - item.start
+        if merged and item.start < merged[-1].end:
+            last = merged[-1]
+            name = item if length > named[-1] else last
+            named[-1] = max(named[-1], length)
+            merged[-1] = Redaction(last.start, max(last.end, item.end), name.category, name.rule)
+        else:
+            merged.append(item)
+            named.append(length)
+    return tuple(merged)
+
+
+def redact(text: str, what: Sequence[Redaction]) -> str:
+    """The text with each stretch replaced by `[CATEGORY]`."""
+    pieces, cut = [], 0
+    for item in what:
+        pieces += [text[cut : item.start], f"[{item.category}]"]
+        cut = item.end
+    return "".join([*pieces, text[cut:]])
+
+
+def severity(policy: Policy, context: Context, results: Sequence[CheckResult]) -> int:
+    """1 (low) to 4 (critical), from the highest score behind the rules that hold or block; a failed check is 3."""
+    scores = [
+        match.finding.score
+        for match in matches(policy, context, results)
+        if match.rule.mode is Mode.ENFORCE and match.action >= Action.REVIEW
+    ]
+    top = max(scores, default=0.0)
+    level = 4 if top >= 0.95 else 3 if top >= 0.8 else 2 if top >= 0.6 else 1
+    return max(level, 3) if any(failures(policy, results)) else level

@@ -1,0 +1,168 @@
+"""What a policy file may say. The models are strict; `to_policy` turns a valid document into the nouns of `guard.types`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from guard.digest import canonical, label
+from guard.policy.decide import STAMP
+from guard.types import Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$"
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(_DURATION, value.strip())
+        if match is None:
+            raise ValueError("a duration is a number of seconds or text such as 500ms, 2s, 10m, 24h, 7d")
+        return float(match[1]) * _UNITS[match[2]]
+    return value
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": _DURATION}]}),
+]
+StageName = Literal["input", "output", "tool"]
+ActionName = Literal["allow", "annotate", "redact", "review", "block"]
+LayerName = Literal["manifest", "watermark"]
+
+
+def _not_reserved(name: str) -> str:
+    if name == STAMP:
+        raise ValueError(f"{STAMP!r} is what the pipeline calls its own marks; choose another name")
+    return name
+
+
+CheckerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$"), AfterValidator(_not_reserved)]
+
+
+def _one_or_many(item: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
+
+
+Stages = Annotated[
+    list[StageName],
+    BeforeValidator(_as_list),
+    Field(min_length=1),
+    _one_or_many({"type": "string", "enum": ["input", "output", "tool"]}),
+]
+Categories = Annotated[list[str], BeforeValidator(_as_list), _one_or_many({"type": "string"})]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CheckerModel(_Strict):
+    """A checker under the policy's own name; two entries may use one class with different parameters."""
+
+    use: str | None = Field(None, description="registered checker; default: the name itself")
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters, validated by the checker's own model")
+    timeout: Duration = Field(5.0, description="deadline for one item; a check that passes it counts as failed")
+    stages: Stages = Field(["input", "output", "tool"], description="where the checker looks")
+    failures: int = Field(3, ge=1, description="failures in a row after which the circuit opens")
+    cooldown: Duration = Field(30.0, description="how long an open circuit waits before one trial")
+
+
+class RuleModel(_Strict):
+    """When a checker reports a category at a threshold, and a condition holds, do something."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="unique name, quoted in decisions")
+    checker: str
+    stage: Stages = Field(["input", "output", "tool"])
+    category: Categories = Field(default_factory=list, description="finding categories; none given: any")
+    threshold: float = Field(0.5, ge=0, le=1, description="lowest score that counts")
+    when: str | None = Field(None, description="CEL condition over request, item and finding")
+    action: ActionName
+    mode: Literal["enforce", "shadow"] = "enforce"
+    description: str = ""
+
+
+class StampModel(_Strict):
+    """Marks that what is released must carry; a required mark that cannot be made withholds the content."""
+
+    text: list[LayerName] = Field(["manifest"])
+    image: list[LayerName] = Field(["manifest"])
+    watermark: bool = Field(True, description="ask local text models to watermark their tokens")
+
+
+class ReviewModel(_Strict):
+    """How fast a person must decide."""
+
+    within: Duration = Field(24 * 3600.0)
+
+
+class PolicyModel(_Strict):
+    """A policy file."""
+
+    name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    description: str = ""
+    extends: str | None = Field(None, description="policy file or folder whose checkers and rules are taken over")
+    checkers: dict[CheckerName, CheckerModel] = Field(default_factory=dict)
+    rules: list[RuleModel] = Field(default_factory=list)
+    on_error: ActionName = Field("review", description="what a failed check leads to")
+    otherwise: ActionName = Field("allow", description="the least that happens, whatever fires")
+    stamp: StampModel = Field(default_factory=StampModel)
+    review: ReviewModel = Field(default_factory=ReviewModel)
+
+
+def _stages(names: list[StageName]) -> frozenset[Stage]:
+    return frozenset(Stage(name) for name in names)
+
+
+def document(model: PolicyModel) -> dict[str, Any]:
+    """The effective policy as plain data: what the digest covers and the record stores."""
+    return model.model_dump(mode="json", exclude={"extends"})
+
+
+def to_policy(model: PolicyModel) -> Policy:
+    """Validated document to nouns; the digest covers the effective document, defaults included."""
+    return Policy(
+        name=model.name,
+        version=model.version,
+        description=model.description,
+        digest=label(canonical(document(model))),
+        checkers=tuple(
+            CheckerSpec(
+                name=name,
+                use=checker.use or name,
+                params=checker.params,
+                timeout=checker.timeout,
+                stages=_stages(checker.stages),
+                failures=checker.failures,
+                cooldown=checker.cooldown,
+            )
+            for name, checker in model.checkers.items()
+        ),
+        rules=tuple(
+            Rule(
+                id=rule.id,
+                checker=rule.checker,
+                action=Action[rule.action.upper()],
+                stages=_stages(rule.stage),
+                categories=frozenset(rule.category),
+                threshold=rule.threshold,
+                when=rule.when,
+                mode=Mode(rule.mode),
+                description=rule.description,
+            )
+            for rule in model.rules
+        ),
+        on_error=Action[model.on_error.upper()],
+        otherwise=Action[model.otherwise.upper()],
+        stamp=StampSpec(frozenset(model.stamp.text), frozenset(model.stamp.image), model.stamp.watermark),
+        review_within=model.review.within,
+    )

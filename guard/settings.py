@@ -1,0 +1,104 @@
+"""Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
+
+Order: arguments, then GUARD_STORE, GUARD_HOME and GUARD_POLICY in the environment, then the nearest `guard.toml` between the
+working directory and the root of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from guard.errors import ConfigError
+
+
+def _default_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "genguard"
+
+
+class Settings(BaseSettings):
+    """What a deployment chooses. The store's URL may hold a password, so it never prints."""
+
+    model_config = SettingsConfigDict(env_prefix="GUARD_", extra="forbid", frozen=True)
+
+    store: SecretStr | None = Field(None, description="database URL; default: SQLite in the home folder")
+    home: Path = Field(default_factory=_default_home, description="keys, cache and the embedded database")
+    policy: str | None = Field(None, description="policy file, folder or the name of a shipped policy")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment; `load` adds the file below them."""
+        return init_settings, env_settings, _TomlSource(settings_cls)
+
+    @property
+    def store_url(self) -> str:
+        """The database URL in the clear; do not log it."""
+        return self.store.get_secret_value() if self.store else f"sqlite:///{self.home / 'guard.db'}"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the key files."""
+        return self.home / "keys"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: trained demo models."""
+        if "GUARD_HOME" in os.environ or self.home != _default_home():
+            return self.home / "cache"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genguard"
+
+
+class _TomlSource(PydanticBaseSettingsSource):
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        path = find_file(Path.cwd())
+        if path is None:
+            return {}
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+        unknown = sorted(set(values) - set(Settings.model_fields))
+        if unknown:
+            known = ", ".join(Settings.model_fields)
+            raise ConfigError(f"{path}: unknown setting {unknown[0]!r}; the settings are {known}")
+        for name in ("home", "policy"):  # relative paths are relative to the file, wherever the program was started
+            if isinstance(values.get(name), str) and (path.parent / values[name]).exists():
+                values[name] = str(path.parent / values[name])
+        return values
+
+
+def find_file(start: Path) -> Path | None:
+    """The nearest `guard.toml` at or above `start`, not looking beyond the repository's root."""
+    for folder in (start, *start.parents):
+        if (folder / "guard.toml").is_file():
+            return folder / "guard.toml"
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def load(*, store: str | None = None, home: str | Path | None = None, policy: str | Path | None = None) -> Settings:
+    """Settings for this process; arguments that are not None win. Raises ConfigError naming the setting."""
+    given = {"store": store, "home": home, "policy": str(policy) if policy else None}
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"setting {name!r}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""Tables and engines: the only folder that knows SQLite from PostgreSQL."""

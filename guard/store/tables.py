@@ -1,0 +1,138 @@
+"""The tables, as SQLAlchemy 2 typed models.
+
+`log_entry` is append-only and holds commitments, never content; `log_body` holds the sealed content and is the only table
+that may be erased. Hashed bytes live in BLOB/bytea columns and are never parsed by the database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, SmallInteger, Text, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """The root of all tables. Times are ISO 8601 text in UTC with microseconds: equal to what is signed, and sortable."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    __table_args__: Any = ({"sqlite_strict": True},)
+
+
+class LogHead(Base):
+    """One row a log: how many entries there are, and the compact range (RFC 9162) from which it grows."""
+
+    __tablename__ = "log_head"
+
+    origin: Mapped[str] = mapped_column(Text, primary_key=True)
+    size: Mapped[int] = mapped_column(BigKey)
+    peaks: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogEntry(Base):
+    """One leaf. Every column but `leaf` and `leaf_hash` repeats a field inside the leaf, for searching."""
+
+    __tablename__ = "log_entry"
+    __table_args__ = (
+        # One request id, one generation and at most one continuation (after a held prompt was approved).
+        Index(
+            "uq_log_entry_once",
+            "request_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("kind in ('generation', 'continuation')"),
+            postgresql_where=text("kind in ('generation', 'continuation')"),
+        ),
+        Index("ix_log_entry_request_id", "request_id"),
+        Index("ix_log_entry_occurred_at", "occurred_at"),
+        Index("ix_log_entry_kind_seq", "kind", "seq"),
+        Index("ix_log_entry_state_seq", "state", "seq"),
+        {"sqlite_strict": True},
+    )
+
+    seq: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    id: Mapped[str] = mapped_column(Text, unique=True)
+    kind: Mapped[str] = mapped_column(Text)
+    occurred_at: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[str | None] = mapped_column(Text)
+    leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    leaf: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogBody(Base):
+    """Sealed content of an entry: `role` is prompt, output or release. Erasing empties the row and destroys its key."""
+
+    __tablename__ = "log_body"
+    __table_args__ = (Index("ix_log_body_lookup", "lookup"), {"sqlite_strict": True})
+
+    seq: Mapped[int] = mapped_column(BigKey, ForeignKey("log_entry.seq"), primary_key=True, autoincrement=False)
+    role: Mapped[str] = mapped_column(Text, primary_key=True)
+    ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
+    wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    lookup: Mapped[bytes | None] = mapped_column(LargeBinary)
+    erased_at: Mapped[str | None] = mapped_column(Text)
+
+
+class LogTile(Base):
+    """Tree hashes in the C2SP tlog-tiles shape: up to 256 hashes of height 8·level, partial tiles included."""
+
+    __tablename__ = "log_tile"
+
+    level: Mapped[int] = mapped_column(SmallInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    idx: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogCheckpoint(Base):
+    """A signed tree head (C2SP tlog-checkpoint in a signed note)."""
+
+    __tablename__ = "log_checkpoint"
+
+    size: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    root: Mapped[bytes] = mapped_column(LargeBinary)
+    note: Mapped[str] = mapped_column(Text)
+
+
+class ReviewCase(Base):
+    """The review queue, a view of the record: every change here is an entry as well, so it can be rebuilt from there."""
+
+    __tablename__ = "review_case"
+    __table_args__ = (
+        Index(
+            "ix_review_case_open",
+            "severity",
+            "deadline",
+            "id",
+            sqlite_where=text("state != 'decided'"),
+            postgresql_where=text("state != 'decided'"),
+        ),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigKey, ForeignKey("log_entry.seq"), unique=True)
+    request_id: Mapped[str] = mapped_column(Text, index=True)
+    stage: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    severity: Mapped[int] = mapped_column(Integer)
+    opened_at: Mapped[str] = mapped_column(Text)
+    deadline: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    assignee: Mapped[str | None] = mapped_column(Text)
+    lease_until: Mapped[str | None] = mapped_column(Text)
+    ruling: Mapped[str | None] = mapped_column(Text)
+    rationale: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[str | None] = mapped_column(Text)
+    ruling_seq: Mapped[int | None] = mapped_column(BigKey)

@@ -1,0 +1,378 @@
+"""The nouns, and the two Protocols that outsiders implement. Standard library only; everything is frozen.
+
+Text offsets are Python string indices (Unicode code points), start inclusive, end exclusive, into the text of the item.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from guard.digest import JSON, label
+from guard.errors import Blocked, HeldForReview
+
+
+class Action(enum.IntEnum):
+    """What to do with an item; the decision is the greatest action that any rule asks for."""
+
+    ALLOW = 0
+    ANNOTATE = 1
+    REDACT = 2
+    REVIEW = 3
+    BLOCK = 4
+
+    @property
+    def label(self) -> str:
+        """The word used in policies, records and JSON."""
+        return self.name.lower()
+
+
+class Stage(enum.StrEnum):
+    """Where in the flow an item is looked at."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    TOOL = "tool"
+
+
+class Status(enum.StrEnum):
+    """How a check ended. `skipped` and `error` are not "clean"."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+class State(enum.StrEnum):
+    """What became of the content."""
+
+    RELEASED = "released"
+    HELD = "held"
+    BLOCKED = "blocked"
+
+
+# --- content -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text."""
+
+    text: str
+    kind: ClassVar[str] = "text"
+    media_type: ClassVar[str] = "text/plain"
+
+    @property
+    def data(self) -> bytes:
+        """UTF-8; lone surrogates are kept, so that nothing is lost on the way into the record."""
+        return self.text.encode("utf-8", "surrogatepass")
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the bytes."""
+        return label(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An encoded image."""
+
+    data: bytes = field(repr=False)
+    media_type: str = "image/png"
+    kind: ClassVar[str] = "image"
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the bytes."""
+        return label(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """An encoded sound."""
+
+    data: bytes = field(repr=False)
+    media_type: str = "audio/wav"
+    kind: ClassVar[str] = "audio"
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the bytes."""
+        return label(self.data)
+
+
+Content = Text | Image | Audio
+
+
+def content_from(media_type: str, data: bytes) -> Content:
+    """Rebuild content from what the record stores."""
+    if media_type.startswith("image/"):
+        return Image(data, media_type)
+    if media_type.startswith("audio/"):
+        return Audio(data, media_type)
+    return Text(data.decode("utf-8", "surrogatepass"))
+
+
+def new_id() -> str:
+    """A fresh random identifier."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asks for. `id` is the idempotency key: the same id gives the same outcome, once.
+
+    `groups` are demographic tags that the caller declares (for fairness reports); nothing infers them.
+    """
+
+    prompt: Content
+    id: str = field(default_factory=new_id)
+    params: Mapping[str, JSON] = field(default_factory=dict)
+    requester: str | None = None
+    purpose: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of content to moderate, with what a checker may need to judge it."""
+
+    content: Content
+    stage: Stage
+    prompt: Content | None = None
+    language: str = "en"
+
+
+# --- checking ------------------------------------------------------------------------------------------------------
+
+
+class Span(NamedTuple):
+    """Characters `start` to `end` (exclusive) of a text."""
+
+    start: int
+    end: int
+
+
+class Region(NamedTuple):
+    """A rectangle in pixels, origin top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a checker saw. `message` is for people and never quotes the content."""
+
+    category: str
+    score: float
+    span: Span | None = None
+    region: Region | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One checker's answer for one item. `elapsed` is in seconds; `error` never quotes the content."""
+
+    checker: str
+    version: str
+    stage: Stage
+    status: Status
+    findings: tuple[Finding, ...] = ()
+    elapsed: float = 0.0
+    error: str | None = None
+
+
+class Checker(Protocol):
+    """What a checker implements. It does not decide, edit, log or catch.
+
+    `version` names the code and, where there is one, the model revision. `kinds` are the contents it reads. `horizon` says
+    how much must be seen before it can be sure: "span", "sentence" or "document". `check` answers with one sequence of
+    findings for each item, in order.
+    """
+
+    name: str
+    version: str
+    kinds: frozenset[str]
+    horizon: str
+
+    def check(self, items: Sequence[Item]) -> Sequence[Sequence[Finding]]: ...
+
+
+# --- policy --------------------------------------------------------------------------------------------------------
+
+
+class Mode(enum.StrEnum):
+    """A shadow rule is recorded when it fires, and changes nothing."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerSpec:
+    """A checker as a policy declares it: `name` is the policy's own, `use` the registered class."""
+
+    name: str
+    use: str
+    params: Mapping[str, JSON] = field(default_factory=dict)
+    timeout: float = 5.0
+    stages: frozenset[Stage] = frozenset(Stage)
+    failures: int = 3
+    cooldown: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When `checker` reports one of `categories` (empty: any) at `threshold` or above and `when` holds, do `action`."""
+
+    id: str
+    checker: str
+    action: Action
+    stages: frozenset[Stage] = frozenset(Stage)
+    categories: frozenset[str] = frozenset()
+    threshold: float = 0.5
+    when: str | None = None
+    mode: Mode = Mode.ENFORCE
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StampSpec:
+    """Which marks what is released must carry. A required mark that cannot be made withholds the content."""
+
+    text: frozenset[str] = frozenset({"manifest"})
+    image: frozenset[str] = frozenset({"manifest"})
+    watermark: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A validated policy; `digest` covers every field, after `extends` was applied."""
+
+    name: str
+    version: str
+    digest: str
+    checkers: tuple[CheckerSpec, ...]
+    rules: tuple[Rule, ...]
+    on_error: Action = Action.REVIEW
+    otherwise: Action = Action.ALLOW
+    stamp: StampSpec = field(default_factory=StampSpec)
+    review_within: float = 24 * 3600.0
+    description: str = ""
+
+
+class PolicyRef(NamedTuple):
+    """Which policy decided."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class Redaction(NamedTuple):
+    """Characters to be replaced, and why."""
+
+    start: int
+    end: int
+    category: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`rules` are the enforced rules that fired, `shadow` those that would have; `degraded` says that a check failed."""
+
+    action: Action
+    rules: tuple[str, ...]
+    policy: PolicyRef
+    shadow: tuple[str, ...] = ()
+    degraded: bool = False
+
+
+# --- generating ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One mark: `kind` is manifest, watermark or fingerprint; `status` is applied, not_applicable or failed."""
+
+    kind: str
+    status: str
+    algorithm: str = ""
+    detail: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a generator made, with the facts that the record keeps (model, revision, weight digest, device, seed, …)."""
+
+    content: Content
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """What makes content. `generate` may be a coroutine function; then only the async calls of Guard take it."""
+
+    name: str
+
+    def generate(self, request: Request) -> Generated | Awaitable[Generated]: ...
+
+
+# --- releasing -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The marks on the released bytes. `manifest` holds the signed statement where the content cannot carry it (text)."""
+
+    digest: str
+    layers: tuple[Layer, ...]
+    manifest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that an entry is in the record (RFC 9162 inclusion proof under a C2SP signed checkpoint).
+
+    `entry` is the index of the leaf, `size` the number of leaves under `root` (hex); `proof` is the audit path (hex).
+    """
+
+    entry: int
+    size: int
+    root: str
+    leaf_hash: str
+    proof: tuple[str, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to one request. `content` is None when nothing is released."""
+
+    request_id: str
+    state: State
+    decision: Decision
+    results: tuple[CheckResult, ...]
+    content: Content | None
+    receipt: Receipt
+    stamp: Stamp | None = None
+    case: str | None = None
+    replayed: bool = False
+
+    def raise_for_action(self) -> Outcome:
+        """Return self when the content was released; raise HeldForReview or Blocked otherwise."""
+        rules = ", ".join(self.decision.rules) or "the policy's default"
+        if self.state is State.HELD:
+            raise HeldForReview(f"request {self.request_id} waits for a reviewer (case {self.case}; {rules})")
+        if self.state is State.BLOCKED:
+            raise Blocked(f"request {self.request_id} was blocked by {rules}")
+        return self

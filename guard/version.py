@@ -1,0 +1,3 @@
+"""The version, for records and credentials."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,61 @@
+"""The process in which one checker runs: `python -m guard.worker <descriptor>`, started by `guard.isolate`.
+
+Messages are pickled tuples over a socket pair: ("build", name, params) is answered by ("ok", (version, kinds)), and
+("check", items, seconds) by ("ok", findings of each item); either by ("error", text), which never quotes content.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+
+from guard import plugins
+from guard.digest import JSON
+from guard.errors import GuardError
+from guard.types import Checker, Item
+
+GRACE = 1.0  # how much later than its parent's deadline a worker ends itself, in case the parent is gone
+
+
+def serve(descriptor: int) -> None:
+    """Answer until the parent closes the line or dies."""
+    connection = Connection(descriptor)
+    checkers: list[Checker] = []
+
+    def build(use: str, params: Mapping[str, JSON]) -> object:
+        checkers[:] = [plugins.build_checker(use, params)]
+        return str(checkers[0].version), frozenset(checkers[0].kinds)
+
+    def check(items: Sequence[Item], limit: float) -> object:
+        # Should the parent die while a check hangs: SIGALRM's default action ends the process, lock or no lock.
+        signal.setitimer(signal.ITIMER_REAL, limit + GRACE)
+        try:
+            return [list(findings) for findings in checkers[0].check(items)]
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    while True:
+        try:
+            kind, *arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer = attempt(build if kind == "build" else check, *arguments)
+        sent = attempt(connection.send, answer)
+        if sent[0] != "ok":  # an answer that cannot be pickled, or a parent that is gone
+            attempt(connection.send, ("error", "answered nonsense: something that cannot be passed on"))
+
+
+def attempt(action: Callable[..., object], *arguments: object) -> tuple[str, object]:
+    """Run a checker's code: the one place where any exception becomes an error result. A crash is never a pass."""
+    try:
+        return "ok", action(*arguments)
+    except GuardError as error:  # ours: the text is made for people and never quotes content
+        return "error", str(error)
+    except Exception as error:  # noqa: BLE001
+        return "error", f"{type(error).__name__} in the checker"
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,209 @@
+"""`guard audit` and `guard db`, from the first table to a found manipulation."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from guard.audit.log import Draft, Log
+from guard.cli import audit, db
+from guard.digest import JSON
+from guard.errors import ConfigError, EvidenceError, NoteError, ProofError
+from guard.keys import KeyRing
+from guard.store.engine import open_engine
+from guard.types import Image, Text
+
+HOSTILE = "red \x1b[31m \x1b]0;title\x07 \u202egnp.exe \r overwritten\nsecond line"
+
+
+def run(*words: str, given: str | None = None) -> Result:
+    """A command of `guard audit` or `guard db`; our own errors are raised, as `main` would see them."""
+    app = {"audit": audit.app, "db": db.app}[words[0]]
+    result = CliRunner().invoke(app, list(words[1:]), input=given)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def home() -> Path:
+    return Path(os.environ["GUARD_HOME"])
+
+
+@pytest.fixture
+def cli_log(home: Path) -> Log:
+    """A log in the home folder with five entries."""
+    assert run("db", "upgrade").exit_code == 0
+    log = Log(open_engine(f"sqlite:///{home / 'guard.db'}"), KeyRing(home / "keys"))
+    for number in range(5):
+        state = "held" if number == 3 else "released"
+        fields: dict[str, JSON] = {"state": state, "decision": {"action": "allow"}}
+        log.append([Draft("generation", f"req-{number}", fields, {"prompt": Text(HOSTILE), "output": Image(b"png")})])
+    return log
+
+
+def tamper(home: Path, statement: str) -> None:
+    with closing(sqlite3.connect(home / "guard.db")) as database:
+        database.executescript(f"DROP TRIGGER log_entry_no_update; DROP TRIGGER log_entry_no_delete; {statement}")
+
+
+def test_the_life_of_the_tables(home: Path) -> None:
+    with pytest.raises(ConfigError, match="guard db upgrade"):
+        run("db", "current")
+    assert run("db", "upgrade").output == "upgraded from nothing to 0001\n"
+    assert run("db", "upgrade").output == "already at revision 0001\n"
+    assert run("db", "current").output == "0001\n"
+    asked = run("db", "downgrade", "base")
+    assert asked.exit_code == 1
+    assert "backup" in asked.output
+    assert run("db", "current").output == "0001\n"
+    assert run("db", "downgrade", "base", "--yes").output == "now at revision base\n"
+    assert "no tables" in run("db", "current").output
+    other = run("db", "upgrade", "--store", f"sqlite:///{home}/other.db")
+    assert (home / "other.db").exists()
+    assert other.exit_code == 0
+
+
+def test_a_sound_record_holds_and_is_remembered(cli_log: Log, home: Path) -> None:
+    first = run("audit", "verify")
+    assert first.exit_code == 0
+    assert "holds: 5 entries" in first.output
+    assert "compared with no earlier checkpoint" in first.output
+    second = run("audit", "verify", "--content")
+    assert "it extends the checkpoint kept in" in second.output
+    kept = list((home / "checkpoints").iterdir())
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+    assert kept[0].read_text() == run("audit", "checkpoint").stdout
+    data = json.loads(run("audit", "verify", "--json").stdout)
+    assert (data["ok"], data["size"], data["problems"], data["first_broken"]) == (True, 5, [], None)
+
+
+def test_a_changed_entry_is_named(cli_log: Log, home: Path) -> None:
+    tamper(home, "UPDATE log_entry SET action = 'block' WHERE seq = 2")
+    result = run("audit", "verify")
+    assert result.exit_code == 1
+    assert "the first broken entry is 2" in result.output
+    data = json.loads(run("audit", "verify", "--json").stdout)
+    assert (data["ok"], data["first_broken"], [problem["entry"] for problem in data["problems"]]) == (False, 2, [2])
+    with pytest.raises(EvidenceError, match="entry 2 was changed"):
+        run("audit", "proof", "2")
+    assert "was changed" in run("audit", "show", "2").stderr
+
+
+def test_a_cut_tail_is_found_by_default_the_second_time(cli_log: Log, home: Path) -> None:
+    assert run("audit", "verify").exit_code == 0
+    with closing(sqlite3.connect(home / "guard.db")) as database, closing(sqlite3.connect(home / "old.db")) as old:
+        database.backup(old)
+    for _ in range(3):
+        cli_log.append([Draft("check", None, {})])
+    note = run("audit", "checkpoint").stdout
+    (home / "note").write_text(note)
+    assert run("audit", "verify").exit_code == 0
+    cli_log.engine.dispose()
+    (home / "old.db").replace(home / "guard.db")
+    for words in ([], ["--against", str(home / "note")]):
+        result = run("audit", "verify", *words)
+        assert result.exit_code == 1
+        assert "the first broken entry is 5" in result.output
+    assert run("audit", "verify", "--against", "-", given=note).exit_code == 1
+    forgetful = run("audit", "verify", "--no-remember")
+    assert forgetful.exit_code == 0  # nothing inside the database can show it
+    assert run("audit", "verify").exit_code == 1
+
+
+def test_two_databases_of_one_home_are_remembered_apart(cli_log: Log, home: Path) -> None:
+    assert run("audit", "verify").exit_code == 0
+    store = f"sqlite:///{home}/second.db"
+    run("db", "upgrade", "--store", store)
+    Log(open_engine(store), KeyRing(home / "keys")).append([Draft("check", None, {})])
+    assert run("audit", "verify", "--store", store).exit_code == 0
+    assert len(list((home / "checkpoints").iterdir())) == 2
+
+
+def test_what_cannot_be_checked_is_not_called_broken(cli_log: Log, home: Path, tmp_path: Path) -> None:
+    assert run("audit", "verify", "--store", f"sqlite:///{home}/guard.db", "--key", cli_log.vkey).exit_code == 0
+    with pytest.raises(ConfigError, match="no log key"):
+        run("audit", "verify", "--home", str(tmp_path), "--store", f"sqlite:///{home}/guard.db")
+    assert not (tmp_path / "keys").exists()  # asking does not make a key
+    with pytest.raises(ConfigError, match="cannot read"):
+        run("audit", "verify", "--against", str(home / "nowhere"))
+    with pytest.raises(NoteError):
+        run("audit", "verify", "--against", "-", given="not a note")
+    run("db", "downgrade", "base", "--yes")
+    result = run("audit", "verify")
+    assert result.exit_code == 2
+    assert "guard db upgrade" in result.stderr
+
+
+def test_an_auditor_needs_only_the_public_key(cli_log: Log, home: Path, tmp_path: Path) -> None:
+    key = run("audit", "key").stdout.strip()
+    assert key == cli_log.vkey
+    (tmp_path / "key.txt").write_text(key + "\n")
+    store = f"sqlite:///{home}/guard.db"
+    for given in (key, str(tmp_path / "key.txt")):
+        result = run("audit", "verify", "--home", str(tmp_path), "--store", store, "--key", given)
+        assert result.exit_code == 0
+
+
+def test_a_receipt_is_checked_offline(cli_log: Log, home: Path, tmp_path: Path) -> None:
+    receipt = run("audit", "proof", "3").stdout
+    data = json.loads(receipt)
+    assert (data["entry"], data["size"], json.loads(data["leaf"])["request_id"]) == (3, 5, "req-3")
+    path = tmp_path / "receipt.json"
+    path.write_text(receipt)
+    assert "holds: entry 3 of 5" in run("audit", "verify-receipt", str(path)).stdout
+    alone = run("audit", "verify-receipt", "-", "--home", str(tmp_path), given=receipt)
+    assert alone.exit_code == 0
+    assert "compare it with the log's own" in alone.stderr
+    for change in ({"entry": 2}, {"leaf": data["leaf"].replace("req-3", "req-9")}, {"proof": data["proof"][:-1]}):
+        path.write_text(json.dumps(data | change))
+        with pytest.raises(ProofError):
+            run("audit", "verify-receipt", str(path))
+    path.write_text(json.dumps({name: value for name, value in data.items() if name != "vkey"}))
+    with pytest.raises(ConfigError, match="--key"):
+        run("audit", "verify-receipt", str(path), "--home", str(tmp_path))
+    with pytest.raises(EvidenceError, match="there is no entry 9; the record has 5"):
+        run("audit", "proof", "9")
+
+
+def test_searching(cli_log: Log) -> None:
+    table = run("audit", "search").stdout.splitlines()
+    assert table[0].split() == ["entry", "time", "kind", "request", "action", "state"]
+    assert [line.split()[0] for line in table[1:]] == ["4", "3", "2", "1", "0"]
+    lines = run("audit", "search", "--json", "--limit", "2", "--before", "3").stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [2, 1]
+    for words, expected in (
+        (["--state", "held"], [3]),
+        (["--action", "block"], []),
+        (["--kind", "generation", "--limit", "1"], [4]),
+        (["req-1"], [1]),
+        (["2"], [2]),
+        (["--since", "2020-01-01", "--until", "2021-01-01T12:00"], []),
+        (["--since", "2020-01-01T00:00+02:00", "--limit", "1"], [4]),
+    ):
+        lines = run("audit", "search", "--json", *words).stdout.splitlines()
+        assert [json.loads(line)["seq"] for line in lines] == expected
+    nothing = run("audit", "search", "--state", "blocked")
+    assert (nothing.stdout, nothing.stderr) == ("", "no entries match\n")
+    with pytest.raises(ConfigError, match="not a time"):
+        run("audit", "search", "--since", "yesterday")
+
+
+def test_showing_hostile_content_is_harmless(cli_log: Log) -> None:
+    plain = run("audit", "show", "1").stdout
+    assert "req-1" in plain
+    assert "overwritten" not in plain
+    shown = run("audit", "show", "1", "--content").stdout
+    assert "second line" in shown
+    assert "overwritten" in shown
+    assert "image/png, 3 bytes" in shown
+    assert not set(shown) & set("\x1b\x07\r\u202e")
+    assert "\n  | second line" in shown  # no line of the content can pass for one of ours
+    with pytest.raises(EvidenceError, match="there is no entry 7"):
+        run("audit", "show", "7")

@@ -1,0 +1,279 @@
+"""Several processes, killed processes, full disks, locks and lost connections: nothing acknowledged is ever lost or forged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, event, func, insert, select, text
+
+from guard.audit.log import Appended, Draft, Log
+from guard.audit.read import Reader
+from guard.audit.receipt import from_json, verify_receipt
+from guard.audit.verify import verify
+from guard.errors import RecordError
+from guard.keys import KeyRing
+from guard.store.engine import open_engine, reading, upgrade
+from guard.store.tables import LogEntry, ReviewCase
+from guard.types import Receipt, Text
+
+Maker = Callable[..., Draft]
+
+
+@dataclass
+class Writer:
+    """A process that appends, and the file in which it notes what was acknowledged."""
+
+    process: int
+    out: Path
+
+    def lines(self) -> list[str]:
+        text = self.out.read_text() if self.out.exists() else ""
+        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]  # a kill may leave half a line
+
+    def wait(self) -> None:
+        """Until the process has ended."""
+        while self.alive():
+            time.sleep(0.005)
+
+    def alive(self) -> bool:
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(Path(__file__).with_name("appender.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def start(server: subprocess.Popen[str], url: str, keys: KeyRing, tmp_path: Path) -> Callable[..., Writer]:
+    """Starts writers on the database under test."""
+
+    def begin(name: str, **numbers: int) -> Writer:
+        out = tmp_path / f"{name}.jsonl"
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(
+            json.dumps({"url": url, "keys": str(keys.folder), "out": str(out), "name": name, **numbers}) + "\n"
+        )
+        server.stdin.flush()
+        return Writer(int(server.stdout.readline()), out)
+
+    return begin
+
+
+def acknowledged(writers: Sequence[Writer]) -> Iterator[tuple[str, str, Receipt]]:
+    for writer in writers:
+        for line in writer.lines():
+            data = json.loads(line)
+            yield data["id"], data["request"], from_json(json.dumps(data["receipt"]))[0]
+
+
+def check_all_present(engine: Engine, keys: KeyRing, writers: Sequence[Writer]) -> int:
+    """Every acknowledged entry is stored where its receipt says, and the record holds against the newest receipt."""
+    log = Log(engine, keys)
+    reader = Reader(engine, log.vault)
+    receipts = []
+    for entry_id, request, receipt in acknowledged(writers):
+        entry = reader.entry(receipt.entry)
+        assert entry is not None
+        assert (entry.id, entry.request_id, entry.intact) == (entry_id, request, True)
+        assert entry.leaf_hash.hex() == receipt.leaf_hash
+        assert reader.body(receipt.entry, "output") == Text(request)
+        verify_receipt(receipt, log.vkey, leaf=entry.leaf)
+        receipts.append(receipt)
+    newest = max(receipts, key=lambda receipt: receipt.size)
+    report = verify(engine, log.vkey, against=newest.checkpoint)
+    assert report.problems == ()
+    assert report.size >= newest.size
+    return len(receipts)
+
+
+def test_four_processes_with_threads_share_one_log(start: Callable[..., Writer], engine: Engine, keys: KeyRing) -> None:
+    writers = [start(f"p{number}", threads=3, entries=8, batch=2) for number in range(4)]
+    for writer in writers:
+        writer.wait()
+    assert check_all_present(engine, keys, writers) == 4 * 3 * 8
+    assert Reader(engine).size() == 4 * 3 * 8
+
+
+def test_killed_writers_lose_nothing_that_they_acknowledged(
+    start: Callable[..., Writer], engine: Engine, keys: KeyRing
+) -> None:
+    """Two writers at a time, killed in the middle of their work, six times over; the log goes on each time."""
+    writers: list[Writer] = []
+    done = 0
+    for number in range(6):
+        pair = [start(f"k{number}-{side}", threads=2, entries=10_000, batch=1 + side) for side in (0, 1)]
+        while sum(len(writer.lines()) for writer in pair) < 1 + 5 * number:
+            time.sleep(0.002)
+        for writer in pair:
+            assert writer.alive()
+            os.kill(writer.process, signal.SIGKILL)
+            writer.wait()
+        writers += pair
+        count = check_all_present(engine, keys, writers)
+        assert count > done
+        done = count
+
+
+def size(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
+
+
+@pytest.fixture
+def file_log(tmp_path: Path, keys: KeyRing) -> Iterator[Log]:
+    """A log in a file, as the embedded default has it."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'file.db'}")
+    upgrade(engine)
+    yield Log(engine, keys)
+    engine.dispose()
+
+
+def test_a_full_disk_records_nothing_and_says_so(file_log: Log, draft: Maker) -> None:
+    file_log.append([draft()])
+    limits = ["PRAGMA max_page_count = 60"]
+
+    @event.listens_for(file_log.engine, "checkout")
+    def _limit(connection: sqlite3.Connection, _record: object, _proxy: object) -> None:
+        connection.execute(limits[-1])
+
+    big = Draft("check", None, {}, {"prompt": Text("x" * 100_000)})
+    with pytest.raises(RecordError, match="disk is full") as caught:
+        for _ in range(10):
+            file_log.append([big])
+    assert "xxxx" not in "".join(traceback.format_exception(caught.value))
+    stored = size(file_log.engine)
+    assert 1 <= stored < 5
+    assert verify(file_log.engine, file_log.vkey).ok
+    limits.append("PRAGMA max_page_count = 100000")
+    assert file_log.append([big])[0].seq == stored
+    assert verify(file_log.engine, file_log.vkey).ok
+
+
+def test_a_locked_database_records_nothing_and_says_so(file_log: Log, draft: Maker) -> None:
+    @event.listens_for(file_log.engine, "checkout")
+    def _hurry(connection: sqlite3.Connection, _record: object, _proxy: object) -> None:
+        connection.execute("PRAGMA busy_timeout = 50")
+
+    other = sqlite3.connect(file_log.engine.url.database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RecordError, match="keeps the database locked"):
+        file_log.append([draft()])
+    other.execute("ROLLBACK")
+    other.close()
+    assert file_log.append([draft()])[0].seq == 0
+
+
+def test_a_read_only_database_can_be_verified_but_not_written(file_log: Log, keys: KeyRing, draft: Maker) -> None:
+    file_log.append([draft()])
+    file_log.engine.dispose()
+    engine = open_engine(f"sqlite:///file:{file_log.engine.url.database}?mode=ro&uri=true")
+    assert verify(engine, file_log.vkey).ok
+    assert Reader(engine).size() == 1
+    with pytest.raises(RecordError, match="read-only"):
+        Log(engine, keys).append([draft()])
+    engine.dispose()
+
+
+def test_a_damaged_file_is_reported_by_writer_and_verifier(file_log: Log, keys: KeyRing, draft: Maker) -> None:
+    file_log.append([draft() for _ in range(30)])
+    file_log.engine.dispose()
+    path = Path(file_log.engine.url.database or "")
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(RecordError, match="damaged"):
+        Log(engine, keys).append([draft()])
+    try:
+        assert not verify(engine, file_log.vkey).ok
+    except RecordError as error:
+        assert "damaged" in str(error)  # noqa: PT017
+    engine.dispose()
+
+
+def test_a_lost_connection_records_nothing_and_the_next_append_reconnects(
+    template: Engine, keys: KeyRing, draft: Maker
+) -> None:
+    with template.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS lost WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE lost TEMPLATE genguard_template"))
+    engine = open_engine(template.url.set(database="lost").render_as_string(hide_password=False))
+    log = Log(engine, keys)
+    log.append([draft()])
+
+    def cut(connection: Connection, appended: Sequence[Appended]) -> None:
+        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with template.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": own})
+
+    with pytest.raises(RecordError, match="cannot be reached"):
+        log.append([draft()], within=cut)
+    assert size(engine) == 1
+    with template.connect() as other:  # idle connections of the pool are cut as well
+        other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost'"))
+    assert log.append([draft()])[0].seq == 1
+    assert verify(engine, log.vkey).ok
+    engine.dispose()
+
+
+def test_a_held_head_makes_the_writer_give_up_in_time(template: Engine, keys: KeyRing, draft: Maker) -> None:
+    with template.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS held WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE held TEMPLATE genguard_template"))
+    url = template.url.set(database="held").render_as_string(hide_password=False)
+    engine, other = open_engine(url), open_engine(url)
+    log = Log(engine, keys)
+    log.append([draft()])
+
+    def hurry(connection: Connection) -> None:
+        connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+
+    event.listen(engine, "begin", hurry)
+    with other.begin() as holder:
+        holder.execute(text("SELECT * FROM log_head FOR UPDATE"))
+        with pytest.raises(RecordError, match="keeps the database locked"):
+            log.append([draft()])
+    assert log.append([draft()])[0].seq == 1
+    engine.dispose()
+    other.dispose()
+
+
+def test_database_messages_that_quote_rows_do_not_travel(log: Log, draft: Maker) -> None:
+    """PostgreSQL quotes the failing row in its own message; ours must not carry it along."""
+    secret = " ".join(["4111"] * 4)
+
+    def broken(connection: Connection, appended: Sequence[Appended]) -> None:
+        row = {
+            "id": secret,
+            "seq": appended[0].seq,
+            "request_id": "r",
+            "stage": "output",
+            "kind": "text",
+            "severity": 1,
+        }
+        times = {"opened_at": "x", "deadline": "x", "state": "open", "rationale": secret}
+        connection.execute(insert(ReviewCase), [row | times])
+        connection.execute(text("UPDATE review_case SET stage = NULL"))
+
+    with pytest.raises(RecordError, match="refused the transaction") as caught:
+        log.append([draft()], within=broken)
+    assert secret not in "".join(traceback.format_exception(caught.value))

@@ -1,0 +1,85 @@
+"""What holds for every test: no network, no Chromium no browser tests, nobody's own settings and keys."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).resolve().parent
+NETGUARD = HERE / "netguard"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# Machines are shared and slow at times; a property is about what comes out, not about when.
+settings.register_profile("guard", deadline=None)
+settings.load_profile("guard")
+
+# In this process and in every process that a test starts: see netguard/sitecustomize.py.
+_network_log = Path(tempfile.mkdtemp(prefix="guard-tests-")) / "network.log"
+os.environ["GUARD_TEST_NETWORK_LOG"] = str(_network_log)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(NETGUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.append(str(NETGUARD))
+exec((NETGUARD / "sitecustomize.py").read_text("utf-8"), {"__name__": "netguard"})
+
+
+def chromium_path() -> str | None:
+    """The browser that the browser tests drive."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+_left_out: list[pytest.Item] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a Chromium the browser tests are left out, and said to be."""
+    if chromium_path() is None:
+        _left_out.extend(item for item in items if item.get_closest_marker("browser"))
+        config.hook.pytest_deselected(items=_left_out)
+        items[:] = [item for item in items if item not in _left_out]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A connection that left the machine fails the run, and so do missing browser tests where they are required."""
+    if _network_log.exists() or (_left_out and os.environ.get("GUARD_REQUIRE_BROWSER")):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and what tried to leave the machine."""
+    if _left_out:
+        files = sorted({item.path.relative_to(HERE.parent).as_posix() for item in _left_out})
+        terminalreporter.write_line(
+            f"LEFT OUT: {len(_left_out)} browser tests in {', '.join(files)} (no Chromium: install the chromium package)"
+        )
+    if _network_log.exists():
+        terminalreporter.write_line("NETWORK: connections left this machine:")
+        terminalreporter.write_line(_network_log.read_text("utf-8"))
+
+
+@pytest.fixture(scope="session")
+def network_log() -> Path:
+    """Where refused connections are noted; it must not exist when the tests end."""
+    return _network_log
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the settings, keys or caches of the person who runs it."""
+    for name in ("GUARD_STORE", "GUARD_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GUARD_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def sample_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A third-party package of checkers, installed for one test."""
+    monkeypatch.syspath_prepend(str(HERE / "sample_plugin"))
+    yield "guard_sample"
+    sys.modules.pop("guard_sample", None)

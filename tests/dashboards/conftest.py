@@ -1,0 +1,63 @@
+"""The dashboard in-process: Streamlit's AppTest on a seeded record."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture(scope="session")
+def seed() -> Any:
+    """The module that seeds records."""
+    spec = importlib.util.spec_from_file_location("dashboard_seed", HERE / "seed.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["dashboard_seed"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def world(seed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty, migrated record that the dashboard finds."""
+    made = seed.world(tmp_path)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def app() -> Iterator[Callable[..., Any]]:
+    """Start the dashboard as `name` ("" is a reader), with query parameters."""
+    import streamlit
+    from streamlit.testing.v1 import AppTest
+
+    streamlit.cache_resource.clear()
+    streamlit.cache_data.clear()
+
+    def make(page: str = "queue", name: str = "Ada Larsen", **query: str) -> Any:
+        at = AppTest.from_file(str(ROOT / "dashboards" / "app.py"), default_timeout=60)
+        at.session_state["reviewer"] = name
+        for key, value in query.items():
+            at.query_params[key] = value
+        at.run()
+        if page != "queue":
+            at.switch_page(f"views/{page}.py")
+            for key, value in query.items():
+                at.query_params[key] = value
+            at.run()
+        return at
+
+    yield make
+    streamlit.cache_resource.clear()
+    streamlit.cache_data.clear()

@@ -1,0 +1,68 @@
+"""Settings: arguments, environment, file, defaults; nothing misspelt is ignored, no password is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from guard import settings
+from guard.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GUARD_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "repo" / "sub").mkdir(parents=True)
+    (tmp_path / "repo" / ".git").mkdir()
+    monkeypatch.chdir(tmp_path / "repo" / "sub")
+
+
+def test_defaults(tmp_path: Path) -> None:
+    found = settings.load()
+    assert found.home == tmp_path / "data" / "genguard"
+    assert found.store_url == f"sqlite:///{found.home}/guard.db"
+    assert found.cache == tmp_path / "cache" / "genguard"
+    assert found.policy is None
+
+
+def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "repo" / "guard.toml").write_text('store = "sqlite:///toml.db"\npolicy = "toml"\nhome = "toml-home"\n')
+    assert settings.load().store_url == "sqlite:///toml.db"
+    monkeypatch.setenv("GUARD_STORE", "sqlite:///env.db")
+    monkeypatch.setenv("GUARD_HOME", str(tmp_path / "home"))
+    assert settings.load().store_url == "sqlite:///env.db"
+    assert settings.load().policy == "toml"
+    assert settings.load().cache == tmp_path / "home" / "cache"
+    assert settings.load(store="sqlite:///arg.db", policy="p").store_url == "sqlite:///arg.db"
+    monkeypatch.setenv("GUARD_POLICY", "env")
+    assert settings.load().policy == "env"
+
+
+def test_paths_in_the_file_are_relative_to_it(tmp_path: Path) -> None:
+    (tmp_path / "repo" / "mine").mkdir()
+    (tmp_path / "repo" / "guard.toml").write_text('policy = "mine"\n')
+    assert settings.load().policy == str(tmp_path / "repo" / "mine")
+
+
+def test_the_search_stops_at_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "guard.toml").write_text('policy = "outside"\n')
+    assert settings.load().policy is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("polcy = 'x'", "unknown setting 'polcy'"), ("store = ", "guard.toml"), ("store = 3", "setting 'store'")],
+)
+def test_mistakes_in_the_file(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "repo" / "guard.toml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        settings.load()
+
+
+def test_a_password_is_not_shown() -> None:
+    found = settings.load(store="postgresql://me:hunter2@db/x")
+    assert "hunter2" not in repr(found) + str(found)
+    assert "hunter2" in found.store_url
