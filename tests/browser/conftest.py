@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import socket
@@ -18,7 +17,8 @@ from urllib.parse import quote
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import seed
+
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -46,27 +46,15 @@ def chromium_path() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
-@pytest.fixture(scope="session")
-def seed() -> Any:
-    """The module that seeds records."""
-    spec = importlib.util.spec_from_file_location("browser_seed", ROOT / "tests" / "dashboards" / "seed.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["browser_seed"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def record(seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Three weeks of work and a full queue."""
     made = seed.weeks(tmp_path_factory.mktemp("record"))
     yield made
     made.engine.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(record: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard as `guard dashboard` starts it; its address."""
     with socket.socket() as free:
@@ -104,7 +92,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the dashboard did not start:\n{log.read_text('utf-8')}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     path = chromium_path()
     if path is None:
@@ -185,7 +173,7 @@ def still() -> Callable[[Any], None]:
     return settled
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go: GUARD_SHOTS, or a folder that is thrown away."""
     given = os.environ.get("GUARD_SHOTS")

@@ -12,6 +12,7 @@ import pytest
 
 from guard import review
 from guard.audit.read import Reader
+from tests import seed
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +49,7 @@ def harmless(page: Any) -> None:
 
 
 def test_a_held_answer_is_claimed_approved_with_a_reason_and_released_in_the_audit_trail(
-    visit: Open, still: Still, record: Any, seed: Any, shots: Path
+    visit: Open, still: Still, record: Any, shots: Path
 ) -> None:
     held = seed.held_text(record, severity=4, request_id="main-path")
     case = seed.case_of(record, held)
@@ -85,7 +86,7 @@ def test_a_held_answer_is_claimed_approved_with_a_reason_and_released_in_the_aud
     assert Reader(record.engine, record.log.vault).body(held.seq, "release") is not None
 
 
-def test_the_keyboard_decides_but_not_while_typing(visit: Open, still: Still, record: Any, seed: Any) -> None:
+def test_the_keyboard_decides_but_not_while_typing(visit: Open, still: Still, record: Any) -> None:
     case = seed.case_of(record, seed.held_text(record, severity=4))
     page = visit(f"/case?case={case}")
     page.locator(".st-key-claim button").click()
@@ -124,7 +125,7 @@ def test_the_name_is_asked_for_once_and_kept(visit: Open, still: Still) -> None:
 # --- hostile content -------------------------------------------------------------------------------------------------
 
 
-def test_hostile_text_is_shown_and_not_obeyed(visit: Open, still: Still, record: Any, seed: Any, shots: Path) -> None:
+def test_hostile_text_is_shown_and_not_obeyed(visit: Open, still: Still, record: Any, shots: Path) -> None:
     held = seed.held_hostile(record)
     case = seed.case_of(record, held)
     page = visit(f"/case?case={case}")
@@ -151,7 +152,7 @@ def test_hostile_text_is_shown_and_not_obeyed(visit: Open, still: Still, record:
         harmless(page)
 
 
-def test_a_megabyte_is_shown_in_parts_without_freezing(visit: Open, still: Still, record: Any, seed: Any) -> None:
+def test_a_megabyte_is_shown_in_parts_without_freezing(visit: Open, still: Still, record: Any) -> None:
     text = "All good so far. " * 40_000 + "jane.roe@example.org" + " <img src=http://evil.test/x> and more" * 10_000
     assert len(text) > 10**6
     page = visit(f"/case?case={seed.case_of(record, seed.held_hostile(record, text))}")
@@ -168,7 +169,7 @@ def test_a_megabyte_is_shown_in_parts_without_freezing(visit: Open, still: Still
 
 
 def test_the_original_picture_never_reaches_the_browser_unasked(
-    visit: Open, still: Still, record: Any, seed: Any, shots: Path
+    visit: Open, still: Still, record: Any, shots: Path
 ) -> None:
     import base64
 
@@ -204,7 +205,7 @@ def test_verifying_from_the_page_and_the_overview_knows(visit: Open, still: Stil
     assert page.watch.errors == []
 
 
-def test_downloads(visit: Open, record: Any, seed: Any) -> None:
+def test_downloads(visit: Open, record: Any) -> None:
     from guard.audit.receipt import from_json, verify_receipt
 
     held = seed.held_hostile(record, request_id="=cmd|' /C calc'!A0")
@@ -254,7 +255,7 @@ THEIRS = (("color-contrast", "<kbd"),)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_are_accessible(visit: Open, record: Any, seed: Any, shots: Path, scheme: str) -> None:
+def test_pages_are_accessible(visit: Open, record: Any, shots: Path, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     case = seed.case_of(record, seed.held_text(record))

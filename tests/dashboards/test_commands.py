@@ -14,6 +14,7 @@ from guard import bundled, review
 from guard.cli.dashboard import options, register, require_loopback
 from guard.cli.review import app as review_app
 from guard.errors import ConfigError, ReviewError
+from tests import seed
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "example.org", ""])
@@ -49,7 +50,7 @@ def run(*words: str) -> Result:
 
 
 @pytest.fixture
-def case(seed: Any, world: Any) -> str:
+def case(world: Any) -> str:
     return str(seed.case_of(world, seed.held_text(world)))
 
 
@@ -84,7 +85,7 @@ def test_refusals(world: Any, case: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run("rule", case, "approve", "--reviewer", "ada").exit_code == 2
 
 
-def test_terminal_output_obeys_nothing(world: Any, seed: Any) -> None:
+def test_terminal_output_obeys_nothing(world: Any) -> None:
     case = str(seed.case_of(world, seed.held_hostile(world)))
     for words in (("show", case), ("list",)):
         out = run(*words).stdout

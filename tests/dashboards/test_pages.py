@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from guard import review
 from guard.store.engine import open_engine, upgrade
+from tests import seed
 
 App = Callable[..., Any]
 
@@ -25,10 +26,6 @@ def html(at: Any) -> str:
 def said(at: Any) -> str:
     kinds = ("title", "subheader", "markdown", "caption", "text", "success", "error", "warning", "badge")
     return "\n".join(str(it.value) for kind in kinds for it in getattr(at, kind, at.get(kind)))
-
-
-def case_of(seed: Any, world: Any, held: Any) -> str:
-    return str(seed.case_of(world, held))
 
 
 # --- a record that is not ready --------------------------------------------------------------------------------------
@@ -74,7 +71,7 @@ def test_a_store_that_is_none_is_explained(app: App, monkeypatch: pytest.MonkeyP
 # --- the queue -------------------------------------------------------------------------------------------------------
 
 
-def test_the_queue_lists_the_most_severe_first_without_content(app: App, seed: Any, world: Any) -> None:
+def test_the_queue_lists_the_most_severe_first_without_content(app: App, world: Any) -> None:
     world.clock.now -= timedelta(minutes=1700)
     seed.waiting(world)
     at = app()
@@ -89,7 +86,7 @@ def test_the_queue_lists_the_most_severe_first_without_content(app: App, seed: A
     assert "Brandt" not in frame.to_csv() + said(at) + html(at)
 
 
-def test_filters_live_in_the_address(app: App, seed: Any, world: Any) -> None:
+def test_filters_live_in_the_address(app: App, world: Any) -> None:
     seed.held_text(world)
     seed.held_image(world)
     assert len(app().dataframe[0].value) == 2
@@ -100,9 +97,9 @@ def test_filters_live_in_the_address(app: App, seed: Any, world: Any) -> None:
     assert len(at.dataframe[0].value) == 2
 
 
-def test_start_reviewing_claims_the_most_severe_and_opens_it(app: App, seed: Any, world: Any) -> None:
+def test_start_reviewing_claims_the_most_severe_and_opens_it(app: App, world: Any) -> None:
     seed.held_text(world, severity=2)
-    top = case_of(seed, world, seed.held_text(world, severity=4))
+    top = seed.case_of(world, seed.held_text(world, severity=4))
     at = app()
     at.button(key="start").click().run()
     assert not at.exception
@@ -110,8 +107,8 @@ def test_start_reviewing_claims_the_most_severe_and_opens_it(app: App, seed: Any
     assert review.get(world.engine, top).assignee == "Ada Larsen"
 
 
-def test_without_a_name_one_may_read_and_not_act(app: App, seed: Any, world: Any) -> None:
-    case = case_of(seed, world, seed.held_text(world))
+def test_without_a_name_one_may_read_and_not_act(app: App, world: Any) -> None:
+    case = seed.case_of(world, seed.held_text(world))
     at = app(name="")
     assert at.button(key="start").disabled
     at = app("case", name="", case=case)
@@ -133,8 +130,8 @@ def test_a_name_that_deceives_is_no_name(app: App, world: Any, name: str) -> Non
 # --- a case ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_case_shows_original_beside_release_with_spans_rules_and_words(app: App, seed: Any, world: Any) -> None:
-    at = app("case", case=case_of(seed, world, seed.held_text(world)))
+def test_a_case_shows_original_beside_release_with_spans_rules_and_words(app: App, world: Any) -> None:
+    at = app("case", case=seed.case_of(world, seed.held_text(world)))
     assert not at.exception
     page = html(at)
     assert "<mark" in page
@@ -148,21 +145,21 @@ def test_a_case_shows_original_beside_release_with_spans_rules_and_words(app: Ap
     assert [it.value for it in at.subheader][:2] == ["What the model made", "What would be released"]
 
 
-def test_a_failed_check_is_the_stated_reason(app: App, seed: Any, world: Any) -> None:
-    at = app("case", case=case_of(seed, world, seed.held_error(world)))
+def test_a_failed_check_is_the_stated_reason(app: App, world: Any) -> None:
+    at = app("case", case=seed.case_of(world, seed.held_error(world)))
     assert "could not be made: timed out after 5 s" in html(at)
     assert "never counts as clean" in html(at)
 
 
-def test_a_held_prompt_says_that_nothing_was_generated(app: App, seed: Any, world: Any) -> None:
-    at = app("case", case=case_of(seed, world, seed.held_prompt(world)))
+def test_a_held_prompt_says_that_nothing_was_generated(app: App, world: Any) -> None:
+    at = app("case", case=seed.case_of(world, seed.held_prompt(world)))
     assert at.title[0].value == "Review of a prompt"
     assert "Nothing was generated yet" in said(at)
 
 
-def test_approving_needs_a_reason_and_goes_on_to_the_next_case(app: App, seed: Any, world: Any) -> None:
-    first = case_of(seed, world, seed.held_text(world, severity=4))
-    second = case_of(seed, world, seed.held_text(world, severity=3))
+def test_approving_needs_a_reason_and_goes_on_to_the_next_case(app: App, world: Any) -> None:
+    first = seed.case_of(world, seed.held_text(world, severity=4))
+    second = seed.case_of(world, seed.held_text(world, severity=3))
     at = app("case", case=first)
     at.button(key="claim").click().run()
     at.button(key="approve").click().run()
@@ -178,8 +175,8 @@ def test_approving_needs_a_reason_and_goes_on_to_the_next_case(app: App, seed: A
     assert review.get(world.engine, second).assignee == "Ada Larsen"
 
 
-def test_the_last_case_leads_back_to_the_queue(app: App, seed: Any, world: Any) -> None:
-    case = case_of(seed, world, seed.held_text(world))
+def test_the_last_case_leads_back_to_the_queue(app: App, world: Any) -> None:
+    case = seed.case_of(world, seed.held_text(world))
     at = app("case", case=case)
     at.button(key="claim").click().run()
     at.text_area(key=f"reason-{case}").set_value("Demeaning.")
@@ -189,8 +186,8 @@ def test_the_last_case_leads_back_to_the_queue(app: App, seed: Any, world: Any) 
     assert "Rejected" in at.success[0].value
 
 
-def test_giving_back(app: App, seed: Any, world: Any) -> None:
-    case = case_of(seed, world, seed.held_text(world))
+def test_giving_back(app: App, world: Any) -> None:
+    case = seed.case_of(world, seed.held_text(world))
     at = app("case", case=case)
     at.button(key="claim").click().run()
     at.button(key="unclaim").click().run()
@@ -199,8 +196,8 @@ def test_giving_back(app: App, seed: Any, world: Any) -> None:
     assert "Given back" in at.success[0].value
 
 
-def test_a_stale_tab_cannot_rule(app: App, seed: Any, world: Any) -> None:
-    case = case_of(seed, world, seed.held_text(world))
+def test_a_stale_tab_cannot_rule(app: App, world: Any) -> None:
+    case = seed.case_of(world, seed.held_text(world))
     at = app("case", case=case)
     at.button(key="claim").click().run()
     review.unclaim(world.engine, world.log, case_id=case, reviewer="Ada Larsen")
@@ -212,20 +209,20 @@ def test_a_stale_tab_cannot_rule(app: App, seed: Any, world: Any) -> None:
     assert review.get(world.engine, case).state == "open"
 
 
-def test_a_case_held_by_another_person_can_be_read_only(app: App, seed: Any, world: Any) -> None:
-    case = case_of(seed, world, seed.held_text(world))
+def test_a_case_held_by_another_person_can_be_read_only(app: App, world: Any) -> None:
+    case = seed.case_of(world, seed.held_text(world))
     review.claim(world.engine, world.log, reviewer="Sam Okafor", case_id=case)
     at = app("case", case=case)
     assert "Sam Okafor" in html(at)
     assert not [it for it in at.button if it.key in ("claim", "approve", "reject")]
 
 
-def test_an_image_is_blurred_until_asked_and_then_exact(app: App, seed: Any, world: Any) -> None:
+def test_an_image_is_blurred_until_asked_and_then_exact(app: App, world: Any) -> None:
     import base64
 
     from PIL import Image
 
-    at = app("case", case=case_of(seed, world, seed.held_image(world)))
+    at = app("case", case=seed.case_of(world, seed.held_image(world)))
     assert not at.exception
     original = base64.b64encode(seed.picture().data).decode()
     sent = str(at.image[0].proto)
@@ -237,7 +234,7 @@ def test_an_image_is_blurred_until_asked_and_then_exact(app: App, seed: Any, wor
     assert original in str(at.image[0].proto)
 
 
-def test_damaged_and_executable_pictures_are_not_shown(seed: Any) -> None:
+def test_damaged_and_executable_pictures_are_not_shown() -> None:
     from dashboards import pictures
     from guard.types import Image
 
@@ -247,22 +244,22 @@ def test_damaged_and_executable_pictures_are_not_shown(seed: Any) -> None:
     assert pictures.blurred(Image(seed.picture().data[:200])) is None
 
 
-def test_hostile_content_is_escaped_everywhere(app: App, seed: Any, world: Any) -> None:
+def test_hostile_content_is_escaped_everywhere(app: App, world: Any) -> None:
     held = seed.held_hostile(world)
-    for at in (app("case", case=case_of(seed, world, held)), app("audit", entry=str(held.seq)), app(), app("audit")):
+    for at in (app("case", case=seed.case_of(world, held)), app("audit", entry=str(held.seq)), app(), app("audit")):
         assert not at.exception
         assert not re.search("<script|<img|<a |\u202e", html(at))
         for kind in ("title", "subheader", "markdown", "caption", "badge", "metric", "button", "toggle", "text_input"):
             for it in getattr(at, kind, at.get(kind)):
                 assert "evil" not in f"{getattr(it, 'label', '')}{it.value}", kind
-    at = app("case", case=case_of(seed, world, held))
+    at = app("case", case=seed.case_of(world, held))
     assert "&lt;script&gt;window.pwned" in html(at)
     assert "⟨U+202E⟩" in html(at)
 
 
-def test_a_megabyte_is_shown_in_parts(app: App, seed: Any, world: Any) -> None:
+def test_a_megabyte_is_shown_in_parts(app: App, world: Any) -> None:
     long = "All good. " * 70_000 + "jane.roe@example.org" + " and more" * 40_000
-    at = app("case", case=case_of(seed, world, seed.held_hostile(world, long)))
+    at = app("case", case=seed.case_of(world, seed.held_hostile(world, long)))
     assert not at.exception
     assert sum(len(block.value) for block in at.get("html")) < 200_000
     assert "jane.roe@example.org<b>1</b></mark>" in html(at)
@@ -310,9 +307,9 @@ def test_what_a_guard_holds_is_released_by_the_page_and_collected(
 # --- the audit trail -------------------------------------------------------------------------------------------------
 
 
-def test_the_audit_trail_shows_what_became_of_a_held_answer(app: App, seed: Any, world: Any) -> None:
+def test_the_audit_trail_shows_what_became_of_a_held_answer(app: App, world: Any) -> None:
     held = seed.held_text(world)
-    case = case_of(seed, world, held)
+    case = seed.case_of(world, held)
     assert next(iter(app("audit").dataframe[0].value["Now"])) == "Held for review"
     review.claim(world.engine, world.log, reviewer="Ada Larsen", case_id=case)
     review.rule(world.engine, world.log, case_id=case, reviewer="Ada Larsen", ruling="approve", rationale="Fine.")
@@ -330,7 +327,7 @@ def test_the_audit_trail_shows_what_became_of_a_held_answer(app: App, seed: Any,
     assert "Fine." in html(ruling)
 
 
-def test_search(app: App, seed: Any, world: Any) -> None:
+def test_search(app: App, world: Any) -> None:
     seed.held_text(world, request_id="order-17")
     seed.blocked(world)
     assert len(app("audit", q="order-17").dataframe[0].value) == 1
@@ -340,7 +337,7 @@ def test_search(app: App, seed: Any, world: Any) -> None:
     assert "No entry matches" in said(app("audit", q="order-18"))
 
 
-def test_content_is_shown_only_when_asked_for(app: App, seed: Any, world: Any) -> None:
+def test_content_is_shown_only_when_asked_for(app: App, world: Any) -> None:
     held = seed.held_text(world)
     at = app("audit", entry=str(held.seq))
     assert "4111" not in html(at)
@@ -348,7 +345,7 @@ def test_content_is_shown_only_when_asked_for(app: App, seed: Any, world: Any) -
     assert "4111" in html(at)
 
 
-def test_both_pictures_of_an_entry_stay_blurred_until_asked(app: App, seed: Any, world: Any) -> None:
+def test_both_pictures_of_an_entry_stay_blurred_until_asked(app: App, world: Any) -> None:
     held = seed.held_image(world)
     at = app("audit", entry=str(held.seq))
     at.toggle(key=f"content-{held.seq}").set_value(True).run()
@@ -356,7 +353,7 @@ def test_both_pictures_of_an_entry_stay_blurred_until_asked(app: App, seed: Any,
     assert [it.proto.imgs[0].alt for it in at.image] == ["The image under review, blurred"] * 2
 
 
-def test_verifying_finds_a_changed_entry_and_the_proof_of_it_fails(app: App, seed: Any, world: Any) -> None:
+def test_verifying_finds_a_changed_entry_and_the_proof_of_it_fails(app: App, world: Any) -> None:
     held = seed.held_text(world)
     seed.blocked(world)
     at = app("audit")
@@ -377,7 +374,7 @@ def test_verifying_finds_a_changed_entry_and_the_proof_of_it_fails(app: App, see
     assert "Problems were found" in said(app("overview"))
 
 
-def test_the_receipt_on_the_page_can_be_checked_offline(app: App, seed: Any, world: Any) -> None:
+def test_the_receipt_on_the_page_can_be_checked_offline(app: App, world: Any) -> None:
     from dashboards import desk
     from guard.audit.receipt import from_json, verify_receipt
 
@@ -399,7 +396,7 @@ def test_an_entry_that_does_not_exist(app: App, world: Any) -> None:
 # --- the overview ----------------------------------------------------------------------------------------------------
 
 
-def test_the_overview_adds_up(app: App, seed: Any, world: Any) -> None:
+def test_the_overview_adds_up(app: App, world: Any) -> None:
     for _ in range(6):
         seed.blocked(world)
     seed.held_error(world)
