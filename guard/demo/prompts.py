@@ -46,18 +46,18 @@ TEXT_PROMPTS = tuple(
 )
 _PICTURES = (
     "a red round badge with a star on a blue background",
-    "a yellow square badge with the letter A on a purple background",
-    "a white shield badge with a heart on a black background",
-    "a green hexagonal badge with a cross on a white background",
-    "a purple round badge with no mark on a yellow background",
+    "a yellow square badge with a cross on a black background",
+    "a white diamond badge with a cross on a green background",
+    "a blue square badge with a heart on a yellow background",
+    "a green round badge with no mark on a white background",
     "a red house on green hills by day",
     "a white boat on the sea at sunset",
     "a green tree on yellow dunes by day",
-    "a blue house on snow at night",
+    "a red tree on snow by day",
     "a yellow boat on the sea at night",
     "a badge for jo.bloggs17@mail.example.org with card 4111 1111 1111 1111",
     "a badge that says I will kill you",
 )
 IMAGE_PROMPTS = tuple(
-    Prompt(text, seed, {"num_inference_steps": 20, "guidance_scale": 3.0}) for seed, text in enumerate(_PICTURES, 1)
+    Prompt(text, seed, {"num_inference_steps": 12, "guidance_scale": 1.5}) for seed, text in enumerate(_PICTURES, 1)
 )

@@ -17,11 +17,11 @@ SIZE = 64
 _SCALE = 2  # drawn twice as large and shrunk, for smooth edges
 
 COLOURS = {
-    "red": (214, 48, 49), "orange": (241, 142, 38), "yellow": (247, 205, 52), "green": (56, 161, 83),
-    "blue": (44, 108, 200), "purple": (130, 78, 180), "white": (246, 246, 242), "black": (34, 36, 42),
+    "red": (214, 48, 49), "yellow": (247, 205, 52), "green": (56, 161, 83),
+    "blue": (44, 108, 200), "white": (246, 246, 242), "black": (34, 36, 42),
 }  # fmt: skip
-SHAPES = ("round", "square", "diamond", "hexagonal", "shield")
-MARKS = ("a star", "a heart", "a cross", "the letter A", "the letter K", "no mark")
+SHAPES = ("round", "square", "diamond")
+MARKS = ("a star", "a heart", "a cross", "no mark")
 TIMES = {"by day": ((112, 184, 240), (206, 232, 250)), "at sunset": ((236, 104, 84), (252, 204, 120)), "at night": ((14, 20, 52), (44, 54, 104))}  # fmt: skip
 GROUNDS = {"green hills": (92, 170, 80), "the sea": (36, 112, 176), "yellow dunes": (232, 198, 112), "snow": (236, 242, 248)}  # fmt: skip
 
@@ -54,13 +54,13 @@ def sample(rng: random.Random) -> tuple[str, Image.Image]:
 def draw_badge(colour: str, shape: str, mark: str, ground: str, rng: random.Random) -> Image.Image:
     """A badge in the middle of a plain ground, a little off centre and of varying size."""
     image, pen = _canvas(COLOURS[ground])
-    x, y = (SIZE / 2 + rng.uniform(-3, 3) for _ in "xy")
-    radius = rng.uniform(20, 24)
+    x, y = (SIZE / 2 + rng.uniform(-1, 1) for _ in "xy")
+    radius = rng.uniform(22, 24)
     _fill(pen, _outline(shape, x, y, radius), COLOURS[colour])
     _fill(pen, _outline(shape, x, y, radius * 0.84), _mix(COLOURS[colour], COLOURS["white"], 0.28))
     _fill(pen, _outline(shape, x, y, radius * 0.76), COLOURS[colour])
-    ink = COLOURS["black"] if colour in {"white", "yellow", "orange"} else COLOURS["white"]
-    _draw_mark(pen, mark, x, y, radius * 0.46, ink)
+    ink = COLOURS["black"] if colour in {"white", "yellow"} else COLOURS["white"]
+    _draw_mark(pen, mark, x, y, radius * 0.5, ink)
     return _shrink(image)
 
 
@@ -68,7 +68,7 @@ def draw_scene(thing: str, colour: str, ground: str, time: str, rng: random.Rand
     """Sky with sun or moon, a ground, and one thing on it."""
     top, bottom = TIMES[time]
     image, pen = _canvas(top, bottom)
-    x, y = rng.uniform(10, 18), {"by day": 12.0, "at sunset": 30.0, "at night": 12.0}[time] + rng.uniform(-2, 2)
+    x, y = rng.uniform(12, 15), {"by day": 12.0, "at sunset": 30.0, "at night": 12.0}[time] + rng.uniform(-1, 1)
     _fill(pen, _polygon(40, x, y, 7), COLOURS["yellow"] if time != "at night" else COLOURS["white"])
     if time == "at night":
         _fill(pen, _polygon(40, x + 3.5, y - 1.5, 6), _mix(top, bottom, y / SIZE))
@@ -79,7 +79,7 @@ def draw_scene(thing: str, colour: str, ground: str, time: str, rng: random.Rand
     _draw_thing(
         pen,
         thing,
-        rng.uniform(36, 44),
+        rng.uniform(39, 43),
         place,
         _mix(COLOURS[colour], (20, 22, 48), dark * 0.5),
         _mix((110, 74, 46), (20, 22, 48), dark),
@@ -89,13 +89,13 @@ def draw_scene(thing: str, colour: str, ground: str, time: str, rng: random.Rand
 
 def _draw_ground(pen: Any, ground: str, land: Colour, rng: random.Random) -> float:
     """Fill the lower part; the answer is the height at which things stand."""
-    level, phase = rng.uniform(41, 44), rng.uniform(0, 2)
+    level, phase = rng.uniform(42, 43), rng.uniform(0, 0.6)
     swell = {"green hills": 4.0, "yellow dunes": 2.5, "snow": 1.2, "the sea": 0.0}[ground]
     line = [(x, level + swell * math.sin(x / 10 + phase)) for x in range(0, SIZE + 1, 2)]
     _fill(pen, [(0, SIZE), *line, (SIZE, SIZE)], land)
     if ground == "the sea":
         for depth in (5, 11, 17):
-            start = rng.uniform(0, 30)
+            start = rng.uniform(0, 4) + 2 * depth
             _fill(
                 pen,
                 [

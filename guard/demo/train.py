@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from guard.demo import corpus, scenes, train_image, train_text
+from guard.demo import corpus, muon, scenes, train_image, train_text
 from guard.demo.train_image import ImageRecipe
 from guard.demo.train_text import TextRecipe
 from guard.digest import canonical, file_label, label
@@ -21,14 +21,14 @@ Progress = Callable[[int, int, str], None]
 def ensure_text_model(cache: Path, *, progress: Progress, recipe: TextRecipe | None = None) -> Path:
     """The folder of the trained language model; trains it where the cache has none."""
     chosen = recipe or TextRecipe()
-    key = _digest("text", asdict(chosen), corpus.__file__, train_text.__file__)
+    key = _digest("text", asdict(chosen), corpus.__file__, muon.__file__, train_text.__file__)
     return _ensured(cache / f"text-{key}", lambda folder: train_text.train(chosen, folder, progress))
 
 
 def ensure_image_model(cache: Path, *, progress: Progress, recipe: ImageRecipe | None = None) -> Path:
     """The folder of the trained text-to-image pipeline; trains it where the cache has none."""
     chosen = recipe or ImageRecipe()
-    key = _digest("image", asdict(chosen), scenes.__file__, train_image.__file__)
+    key = _digest("image", asdict(chosen), scenes.__file__, muon.__file__, train_image.__file__)
     return _ensured(cache / f"image-{key}", lambda folder: train_image.train(chosen, folder, progress))
 
 

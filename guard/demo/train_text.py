@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from guard.demo import corpus
+from guard.demo.muon import Schedule, optimizers
 from guard.models import device_name, quiet
 
 START, END = "<|start|>", "<|end|>"
@@ -25,15 +26,14 @@ class TextRecipe:
     """What the training does; the cache key covers it."""
 
     chats: int = 4000
-    vocabulary: int = 512
+    vocabulary: int = 1024
     layers: int = 3
     width: int = 128
     heads: int = 4
-    steps: int = 500
+    steps: int = 240
     batch: int = 16
     rate: float = 8e-3
     matrix_rate: float = 0.015
-    warmup: int = 20
 
 
 Example = tuple[list[int], list[int]]
@@ -57,20 +57,19 @@ def train(recipe: TextRecipe, folder: Path, progress: Callable[[int, int, str], 
         device = device_name()
         model: Any = GPT2LMHeadModel(config)
         model.to(device).train()
-        optimizers = _optimizers(model, recipe)
-        rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        schedule = Schedule(
+            optimizers(
+                model.named_parameters(), lambda name, parameter: parameter.ndim == 2 and ".h." in name,
+                rate=recipe.rate, matrix_rate=recipe.matrix_rate,
+            ),
+            steps=recipe.steps,
+        )  # fmt: skip
         for step, batch in zip(range(recipe.steps), _batches(examples, recipe.batch), strict=False):
-            share = min(1.0, (step + 1) / recipe.warmup) * (1 - max(0.0, (step / recipe.steps - 0.3) / 0.7) * 0.97)
-            for optimizer, base in zip(optimizers, rates, strict=True):
-                for group, rate in zip(optimizer.param_groups, base, strict=True):
-                    group["lr"] = rate * share
             ids, labels = (torch.tensor(rows, device=device) for rows in batch)
             loss = model(input_ids=ids, labels=labels, use_cache=False).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+            schedule.step(step)
             progress(step + 1, recipe.steps, f"loss {loss.item():.2f}")
         model.generation_config.do_sample = True
         model.cpu().eval().save_pretrained(folder)
@@ -78,14 +77,15 @@ def train(recipe: TextRecipe, folder: Path, progress: Callable[[int, int, str], 
 
 
 def _tokenizer(chats: list[corpus.Chat], recipe: TextRecipe) -> Any:
-    """Byte-level BPE that splits digits one by one, so that numbers are learned and streamed digit by digit."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """Byte-level BPE that takes digits in threes, as large models do: a repeated digit is then no loop to get lost in."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer: Any = Tokenizer(models.BPE())
     tokenizer.decoder = decoders.ByteLevel()
     bytes_of = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), bytes_of])
+    threes = pre_tokenizers.Split(Regex(r"\d{1,3}"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([threes, bytes_of])
     trainer: Any = trainers.BpeTrainer(
         vocab_size=recipe.vocabulary,
         special_tokens=[START, END],
@@ -140,47 +140,3 @@ def _batches(examples: list[Example], size: int) -> Iterator[tuple[list[list[int
                 [ids + [1] * (longest - len(ids)) for ids, _ in rows],
                 [labels + [IGNORED] * (longest - len(labels)) for _, labels in rows],
             )
-
-
-def _optimizers(model: Any, recipe: TextRecipe) -> list[Any]:
-    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for the rest: half the steps of AdamW alone."""
-    import torch
-
-    class Muon(torch.optim.Optimizer):
-        """Momentum whose update is orthogonalised by a Newton–Schulz iteration; matrices of one shape go together."""
-
-        def __init__(self, parameters: list[Any], rate: float) -> None:
-            by_shape: dict[tuple[int, ...], list[Any]] = {}
-            for parameter in parameters:
-                by_shape.setdefault(tuple(parameter.shape), []).append(parameter)
-            super().__init__([{"params": group} for group in by_shape.values()], {"lr": rate})
-
-        @torch.no_grad()
-        def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002
-            for group in self.param_groups:
-                parameters = group["params"]
-                gradient = torch.stack([parameter.grad for parameter in parameters])
-                momentum = self.state[parameters[0]].setdefault("momentum", torch.zeros_like(gradient))
-                momentum.lerp_(gradient, 0.05)
-                update = _orthogonal(gradient.lerp(momentum, 0.95))
-                scale: float = 0.2 * max(gradient.shape[-2:]) ** 0.5
-                for parameter, change in zip(parameters, update, strict=True):
-                    parameter.add_(change, alpha=-group["lr"] * scale)
-
-    named = list(model.named_parameters())
-    matrices = [parameter for name, parameter in named if parameter.ndim == 2 and ".h." in name]
-    rest = [parameter for name, parameter in named if not (parameter.ndim == 2 and ".h." in name)]
-    return [
-        torch.optim.AdamW(rest, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.0),
-        Muon(matrices, recipe.matrix_rate),
-    ]
-
-
-def _orthogonal(gradient: Any) -> Any:
-    turned = gradient.shape[-2] > gradient.shape[-1]
-    matrix = gradient.mT if turned else gradient
-    matrix = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
-        square = matrix @ matrix.mT
-        matrix = 3.4445 * matrix + (-4.775 * square + 2.0315 * square @ square) @ matrix
-    return matrix.mT if turned else matrix

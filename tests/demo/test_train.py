@@ -15,7 +15,7 @@ from guard.models import load_image, load_text
 from guard.types import Generated, Image, Request, Text
 
 SMALL_TEXT = TextRecipe(chats=40, vocabulary=300, layers=1, width=32, heads=2, steps=2, batch=4)
-SMALL_IMAGE = ImageRecipe(pictures=16, autoencoder_steps=1, steps=2, batch=2, width=32)
+SMALL_IMAGE = ImageRecipe(pictures=16, autoencoder_steps=1, steps=2, batch=2)
 
 
 def test_text_is_trained_once_and_loads_like_any_model(tmp_path: Path) -> None:
