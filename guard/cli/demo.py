@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +66,7 @@ def _print_table(out: Console, done: Demo) -> None:
     from guard.cli import show
 
     table = Table(
-        "entry", "kind", "action", "what was made (flagged parts highlighted)", "rules", box=None, pad_edge=False
+        "receipt", "kind", "action", "what was made (flagged parts highlighted)", "rules", box=None, pad_edge=False
     )
     table.header_style = "bold"
     table.columns[3].ratio, table.columns[4].ratio = 5, 2
@@ -82,7 +82,7 @@ def _print_table(out: Console, done: Demo) -> None:
                 seen if isinstance(seen, RichText) else RichText(seen)
             )
         table.add_row(
-            str(row.outcome.receipt.entry),
+            f"{row.outcome.receipt.entry:>2} {row.outcome.receipt.leaf_hash[:8]}",
             row.shown.kind,
             RichText(decision.action.label, style=show.action_style(decision.action.label)),
             seen,
@@ -104,7 +104,8 @@ def _print_end(out: Console, done: Demo, place: Settings) -> None:
         f"{len(done.rows)} generations: " + ", ".join(f"{count} {state}" for state, count in counts.most_common())
     )
     out.print(
-        f"receipt of the last: entry {last.entry} of {last.size}, tree root {last.root[:16]}…, {len(last.proof)} proof hashes"
+        f"A receipt names the entry and its hash; the last proves entry {last.entry} of {last.size} under the root"
+        f" {last.root[:16]}… with {len(last.proof)} hashes."
     )
     report = done.report
     if report is not None and report.ok:
@@ -129,26 +130,30 @@ def _print_end(out: Console, done: Demo, place: Settings) -> None:
     )
 
 
-def _bars() -> Callable[[str], contextlib.AbstractContextManager[Callable[[int, int, str], None]]]:
-    """Progress bars on stderr; where nobody watches, a line at the start and at the end of each."""
+def _bars() -> Callable[..., contextlib.AbstractContextManager[Sequence[Callable[[int, int, str], None]]]]:
+    """Progress bars on stderr, one a title; where nobody watches, a line at the start and at the end."""
 
     @contextlib.contextmanager
-    def bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    def bars(*titles: str) -> Iterator[Sequence[Callable[[int, int, str], None]]]:
         if not sys.stderr.isatty():
-            sys.stderr.write(f"{title} …\n")
-            yield lambda done, total, note: None  # noqa: ARG005
-            sys.stderr.write(f"{title}: done\n")
+            sys.stderr.write(f"{', '.join(titles)} …\n")
+            yield [lambda done, total, note: None for _ in titles]  # noqa: ARG005
             return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
         from guard.cli import show
 
         columns = (TextColumn("{task.description:<28}"), BarColumn(40), TextColumn("{task.percentage:>3.0f} %"))
         with Progress(
             *columns, TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=show.console(stderr=True)
-        ) as bars:
-            task = bars.add_task(title, total=None, note="")
-            yield lambda done, total, note: bars.update(task, completed=done, total=total, note=note)
-            bars.update(task, completed=1, total=1, note="")
+        ) as shown:
 
-    return bar
+            def reporter(task: TaskID) -> Callable[[int, int, str], None]:
+                return lambda done, total, note: shown.update(task, completed=done, total=total, note=note)
+
+            tasks = [shown.add_task(title, total=None, note="") for title in titles]
+            yield [reporter(task) for task in tasks]
+            for task in tasks:
+                shown.update(task, total=1, completed=1, note="")
+
+    return bars

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from guard import models
 from guard.audit.verify import Report, verify
 from guard.demo.prompts import IMAGE_PROMPTS, TEXT_PROMPTS, Prompt
-from guard.demo.train import ensure_image_model, ensure_text_model
+from guard.demo.train import ensure_models
 from guard.generators.image import ImageGenerator
 from guard.generators.text import TextGenerator
 from guard.pipeline import Guard
@@ -20,10 +20,10 @@ from guard.settings import Settings
 from guard.types import Content, Image, Outcome, Span, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Progress = Callable[[int, int, str], None]
-    Progresses = Callable[[str], contextlib.AbstractContextManager[Progress]]
+    Progresses = Callable[..., contextlib.AbstractContextManager[Sequence[Progress]]]  # called with titles
 
 TEXT_POLICY = "default"
 IMAGE_POLICY = "baseline-image"
@@ -61,25 +61,27 @@ class Demo:
 def run(settings: Settings, *, cache: Path, images: Path, progress: Progresses) -> Demo:
     """Train (once), generate under policy, record, verify. Pictures that are released go to the folder `images`."""
     demo = Demo(models.device_name())
-    with demo.timed("train the text model"), progress("Training a small GPT") as report:
-        text_folder = ensure_text_model(cache, progress=report)
-    with demo.timed("train the image model"), progress("Training a small image model") as report:
-        image_folder = ensure_image_model(cache, progress=report)
+    titles = "Training a small GPT", "Training a small image model"
+    with demo.timed("train both models"), progress(*titles) as (text, image):
+        folders = ensure_models(cache, {"text": text, "image": image})
     with contextlib.ExitStack() as stack:
         with demo.timed("start the checkers, load the models"):
             places: dict[str, Any] = {"store": settings.store_url, "home": settings.home}
             talk = stack.enter_context(Guard(TEXT_POLICY, **places))
             draw = stack.enter_context(Guard(IMAGE_POLICY, **places))
             key = talk.keys.secret("watermark")
-            writer = talk.wrap(TextGenerator(models.load_text(text_folder), watermark_key=key))
-            painter = draw.wrap(ImageGenerator(models.load_image(image_folder)))
+            writer = talk.wrap(TextGenerator(models.load_text(folders["text"]), watermark_key=key))
+            painter = draw.wrap(ImageGenerator(models.load_image(folders["image"])))
             for guard in (talk, draw):
                 guard.examine(["warm"])
-        with demo.timed(f"{len(TEXT_PROMPTS)} texts: generate, check, stamp, record"), progress("Texts") as report:
+        with demo.timed(f"{len(TEXT_PROMPTS)} texts: generate, check, stamp, record"), progress("Texts") as (report,):
             for number, prompt in enumerate(TEXT_PROMPTS, 1):
                 demo.rows.append(_row(talk, prompt, _ask(writer, prompt)))
                 report(number, len(TEXT_PROMPTS), "")
-        with demo.timed(f"{len(IMAGE_PROMPTS)} images: generate, check, stamp, record"), progress("Images") as report:
+        with (
+            demo.timed(f"{len(IMAGE_PROMPTS)} images: generate, check, stamp, record"),
+            progress("Images") as (report,),
+        ):
             for number, prompt in enumerate(IMAGE_PROMPTS, 1):
                 demo.rows.append(_saved(_row(draw, prompt, _ask(painter, prompt)), images))
                 report(number, len(IMAGE_PROMPTS), "")

@@ -30,7 +30,7 @@ class TextRecipe:
     layers: int = 3
     width: int = 128
     heads: int = 4
-    steps: int = 240
+    steps: int = 340
     batch: int = 16
     rate: float = 8e-3
     matrix_rate: float = 0.015
