@@ -50,8 +50,7 @@ def keyed(key: bytes, purpose: str, data: bytes) -> bytes:
 
     Plain hashes of personal text can be confirmed by guessing; these cannot without the key (EDPB 02/2025).
     """
-    derived = hmac.new(key, purpose.encode(), hashlib.sha256).digest()
-    return hmac.new(derived, data, hashlib.sha256).digest()
+    return hmac.digest(hmac.digest(key, purpose.encode(), "sha256"), data, "sha256")
 
 
 def same(left: bytes, right: bytes) -> bool:

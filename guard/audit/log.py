@@ -1,4 +1,9 @@
-"""The writer of the record: seals content, appends entries to the Merkle log and signs the new state, in one transaction."""
+"""The writer of the record: seals content, appends entries to the Merkle log and signs the new state, in one transaction.
+
+Callers seal in parallel and commit in groups. On PostgreSQL, several processes append to one log: whoever holds its head
+writes entries; who finds it taken leaves sealed entries in the inbox, where they are durable, and the next holder takes in
+the inboxes of all. So nobody ever retries, and the log is dense. SQLite lets one process write at a time anyway.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
@@ -17,20 +24,25 @@ from sqlalchemy.exc import IntegrityError
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner
+from guard.audit.group import Group
+from guard.audit.tree import action_of, read_tiles, receipt, state_of, stored_receipt
 from guard.audit.vault import Sealed, Vault, place
 from guard.digest import JSON, canonical
-from guard.errors import CallerError, ProofError, RecordError
+from guard.errors import AlreadyRecorded, CallerError, ProofError, RecordError
 from guard.keys import KeyRing
-from guard.store.engine import writing
-from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
+from guard.store.bulk import insert_rows
+from guard.store.engine import reading, writing
+from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogInbox, LogInboxBody, LogOnce, LogTile
 from guard.types import Content, Receipt
 
 VERSION = 1
 ORIGIN = "genguard"
 MAX_LEAF = 0xFFFF  # tlog-tiles stores the length of an entry in 16 bits
+ONCE = frozenset({"generation", "continuation"})  # recorded at most once for a request id
 _RESERVED = frozenset({"v", "id", "kind", "at", "clock", "request_id", "bodies"})
 _WORD = re.compile(r"[a-z][a-z_]{0,31}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_MOST = 2000  # entries of the inbox that one transaction takes in
 _BROKEN = "the record does not fit together ({}); nothing was written: run  guard audit verify  before anything else"
 
 
@@ -44,23 +56,32 @@ class Draft:
     bodies: Mapping[str, Content] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Appended:
-    """An entry as it was recorded."""
+    """An entry as it was recorded; its receipt is made when it is first asked for."""
 
     seq: int
     id: str
     occurred_at: str
-    receipt: Receipt
+    prove: Callable[[], Receipt] = field(repr=False, compare=False)
+
+    @cached_property
+    def receipt(self) -> Receipt:
+        """The proof that the entry is under a signed checkpoint."""
+        return self.prove()
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A draft with its id and sealed bodies, made before the log is locked."""
+    """A sealed entry without its number: the values of its row after `seq`, and those of its bodies."""
 
-    id: str
-    draft: Draft
-    sealed: Mapping[str, Sealed]
+    row: tuple[Any, ...]
+    bodies: tuple[tuple[str, Sealed], ...]
+    once: tuple[str, str] | None = None  # request id and kind, where such an entry may exist only once
+
+    @property
+    def id(self) -> str:
+        return str(self.row[0])
 
 
 def utcnow() -> datetime:
@@ -84,7 +105,12 @@ class Log:
         self.vault = Vault(keys)
         self._signer = NoteSigner(origin, keys.signing_key("log"))
         self._clock = clock
-        self._lock = threading.RLock()  # threads queue here, more fairly than at the database
+        self._times = threading.Lock()
+        self._last_at: str | None = None  # the newest time that this process used or found
+        self._turn = (
+            threading.RLock()
+        )  # one transaction of this process at a time: threads queue here, not at the database
+        self._group: Group[list[_Ready], list[Appended]] = Group(self._commit)
 
     @property
     def vkey(self) -> str:
@@ -108,64 +134,165 @@ class Log:
         if not drafts:
             return []
         ready = [self._prepare(draft) for draft in drafts]
-        with self._lock, writing(self.engine) as connection:
-            appended = self._append(connection, ready)
-            if within is not None:
+        try:
+            if within is None:
+                return self._group.submit(ready)
+            with self._turn, writing(self.engine) as connection:
+                appended = self._sequence(connection, self._locked(connection), ready)
                 within(connection, appended)
+        except AlreadyRecorded:
+            self.settle()  # the other entry may still lie in the inbox, of a process that died
+            raise
         return appended
+
+    # --- sealing, without any lock of the database ---
 
     def _prepare(self, draft: Draft) -> _Ready:
         _require_valid(draft)
-        entry_id = _new_id(self._clock())
-        sealed = {role: self.vault.seal(body, context=place(entry_id, role)) for role, body in draft.bodies.items()}
-        return _Ready(entry_id, draft, sealed)
+        now = self._clock()
+        entry_id = _new_id(now)
+        sealed = tuple(
+            (role, self.vault.seal(body, context=place(entry_id, role))) for role, body in draft.bodies.items()
+        )
+        leaf = _leaf(draft, entry_id, sealed, timestamp(now), self._time(timestamp(now)))
+        data = _encoded(leaf)
+        row = (
+            entry_id, draft.kind, leaf["at"], draft.request_id, state_of(draft.fields), action_of(draft.fields),
+            merkle.leaf_hash(data), data,
+        )  # fmt: skip
+        once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
+        return _Ready(row, sealed, once)
 
-    def _append(self, connection: Connection, ready: Sequence[_Ready]) -> list[Appended]:
-        head = _lock_head(connection, self.origin)
-        last = _require_dense(connection, head.size)
-        tiles = read_tiles(connection, merkle.edge_tiles(head.size))
+    def _time(self, clock: str) -> str:
+        """The clock, or the newest time known where the clock went back."""
+        with self._times:
+            if self._last_at is None:
+                with reading(self.engine) as connection:
+                    self._last_at = _last(connection)[1]
+            self._last_at = max(self._last_at, clock)
+            return self._last_at
+
+    # --- committing ---
+
+    def _commit(self, batch: Sequence[list[_Ready]]) -> Sequence[list[Appended] | BaseException]:
+        try:
+            with self._turn:
+                appended = iter(self._store(list(chain.from_iterable(batch))))
+        except AlreadyRecorded as error:
+            # Somebody's request was recorded before. Alone, each caller learns whether it was theirs.
+            return [error] if len(batch) == 1 else list(chain.from_iterable(self._commit([one]) for one in batch))
+        except RecordError as error:
+            return [error] * len(batch)
+        return [[next(appended) for _ in one] for one in batch]
+
+    def _store(self, ready: Sequence[_Ready]) -> list[Appended]:
+        with writing(self.engine) as connection:
+            head = self._locked(connection, wait=False)
+            if head is not None:
+                return self._sequence(connection, head, ready)
+            _deposit(connection, ready)
+        return self._collect([item.id for item in ready])
+
+    def settle(self) -> int:
+        """Take in what other processes left in the inbox, perhaps before they died; how many entries that were."""
+        with self._turn, writing(self.engine) as connection:
+            return len(self._sequence(connection, self._locked(connection), []))
+
+    def _collect(self, ids: Sequence[str]) -> list[Appended]:
+        """Deposited entries once they are in the log, whoever takes them in: this process or the one that holds the head."""
+        found: dict[str, Appended] = {}
+        while len(found) < len(ids):
+            with writing(self.engine) as connection:
+                taken = self._sequence(connection, self._locked(connection), [])
+            found |= {entry.id: entry for entry in taken}
+            missing = [entry_id for entry_id in ids if entry_id not in found]
+            if missing:
+                with reading(self.engine) as connection:
+                    query = select(LogEntry.seq, LogEntry.id, LogEntry.occurred_at).where(LogEntry.id.in_(missing))
+                    rows = connection.execute(query).all()
+                found |= {row.id: Appended(*row, prove=self._prover(row.seq)) for row in rows}
+        return [found[entry_id] for entry_id in ids]
+
+    def _prover(self, seq: int) -> Callable[[], Receipt]:
+        def prove() -> Receipt:
+            with reading(self.engine) as connection:
+                made = stored_receipt(connection, seq)
+            if made is None:
+                raise RecordError(_BROKEN.format(f"entry {seq} is gone"))
+            return made
+
+        return prove
+
+    def _locked(self, connection: Connection, *, wait: bool = True) -> merkle.CompactRange | None:
+        """The state of the log, locked until the transaction ends (SQLite locks the whole file instead).
+
+        None: another process has it, and `wait` is false.
+        """
+        query = select(LogHead.origin, LogHead.size, LogHead.peaks)
+        rows = connection.execute(query.with_for_update(skip_locked=not wait)).all()
+        if not rows and not connection.execute(query).first():
+            _create_head(connection, self.origin)
+            rows = connection.execute(query.with_for_update()).all()
+        if not rows and not wait:
+            return None
+        if len(rows) != 1 or rows[0].origin != self.origin:
+            raise RecordError(f"this database holds another log than {self.origin!r}: use its own database or origin")
+        try:
+            return merkle.CompactRange(rows[0].size, rows[0].peaks)
+        except (ProofError, TypeError) as error:
+            raise RecordError(_BROKEN.format("its head is malformed")) from error
+
+    def _sequence(
+        self, connection: Connection, head: merkle.CompactRange | None, ready: Sequence[_Ready]
+    ) -> list[Appended]:
+        """Number entries, those of the inbox first, grow the tree, sign it, and move the head. `ready` are not deposited.
+
+        Answers with the entries of the inbox where `ready` is empty, else with those of `ready`.
+        """
+        if head is None:
+            raise RecordError(_BROKEN.format("the head is locked"))  # not reached: who waits for the lock gets it
+        deposited = _withdraw(connection)
+        items = [*deposited, *ready]
+        if not items:
+            return []
+        self._require_sound(connection, head)
+        before = head.size
+        tiles = read_tiles(connection, merkle.edge_tiles(before))
         nodes = merkle.TileNodes(lambda level, index: tiles[level, index])
         _require_same_tree(head, tiles, nodes)
-
-        now = self._clock()
-        rows = [_row(head.size + index, item, now, last) for index, item in enumerate(ready)]
-        for row in rows:
-            head.append(row["leaf_hash"])
-        size = head.size
-        changed = merkle.grow(size - len(rows), tiles, [row["leaf_hash"] for row in rows])
+        hashes = [item.row[6] for item in items]
+        for hashed in hashes:
+            head.append(hashed)
+        changed = merkle.grow(before, tiles, hashes)
         replaced = [tile for tile in changed if tile in tiles]
         tiles.update(changed)  # whole nodes never change, so those that were computed above stay right
-        checkpoint = Checkpoint(self.origin, size, head.root())
-        if merkle.tree_root(size, nodes) != checkpoint.root:  # two ways to one root must agree before it is signed
+        checkpoint = Checkpoint(self.origin, head.size, head.root())
+        if merkle.tree_root(head.size, nodes) != checkpoint.root:  # two ways to one root must agree before it is signed
             raise RecordError(_BROKEN.format("tiles and head differ"))
         note = self._signer.sign(checkpoint.text)
 
-        _insert(connection, rows, ready)
+        _claim_once(connection, ready)
+        insert_rows(connection, LogEntry, [(before + index, *item.row) for index, item in enumerate(items)])
+        bodies = [(before + index, *row, None) for index, item in enumerate(items) for row in _body_rows(item)]
+        insert_rows(connection, LogBody, bodies)
         _store_tiles(connection, changed, replaced)
-        _move_head(connection, self.origin, head, len(rows))
-        connection.execute(insert(LogCheckpoint), [{"size": size, "root": checkpoint.root, "note": note}])
-        return [
-            Appended(
-                row["seq"],
-                row["id"],
-                row["occurred_at"],
-                receipt(row["seq"], row["leaf_hash"], note, checkpoint, nodes),
-            )
-            for row in rows
-        ]
+        _store_checkpoint(connection, before, checkpoint, note)
+        _move_head(connection, self.origin, head, before)
 
+        def appended(index: int, item: _Ready) -> Appended:
+            seq = before + index
+            return Appended(seq, item.id, item.row[2], lambda: receipt(seq, item.row[6], note, checkpoint, nodes))
 
-def receipt(seq: int, hashed: bytes, note: str, checkpoint: Checkpoint, nodes: merkle.ReadNode) -> Receipt:
-    """The proof that a leaf is under a signed checkpoint."""
-    proof = merkle.inclusion_proof(seq, checkpoint.size, nodes)
-    hexes = tuple(item.hex() for item in proof)
-    return Receipt(seq, checkpoint.size, checkpoint.root.hex(), hashed.hex(), hexes, note)
+        first = len(deposited) if ready else 0
+        return [appended(index, item) for index, item in enumerate(items) if index >= first]
 
-
-def read_tiles(connection: Connection, wanted: Sequence[merkle.TileId]) -> dict[merkle.TileId, bytes]:
-    """Some tiles by one query."""
-    query = select(LogTile.level, LogTile.idx, LogTile.hashes).where(tuple_(LogTile.level, LogTile.idx).in_(wanted))
-    return {(row.level, row.idx): row.hashes for row in connection.execute(query)} if wanted else {}
+    def _require_sound(self, connection: Connection, head: merkle.CompactRange) -> None:
+        """Refuse to build on a log whose entries are not numbered 0 to size - 1; learn the time of the last."""
+        seq, at = _last(connection)
+        if seq + 1 != head.size:
+            raise RecordError(_BROKEN.format("entries are missing or too many"))
+        with self._times:
+            self._last_at = max(self._last_at or "", at)
 
 
 # --- the draft -----------------------------------------------------------------------------------------------------
@@ -182,50 +309,29 @@ def _require_valid(draft: Draft) -> None:
         raise CallerError("a request id must have 1 to 200 printable characters")
 
 
-def _row(seq: int, item: _Ready, now: datetime, last: str) -> dict[str, Any]:
-    clock = timestamp(now)
-    fields = item.draft.fields
+def _leaf(draft: Draft, entry_id: str, sealed: Sequence[tuple[str, Sealed]], clock: str, at: str) -> dict[str, JSON]:
     leaf: dict[str, JSON] = {
-        **fields,
+        **draft.fields,
         "v": VERSION,
-        "id": item.id,
-        "kind": item.draft.kind,
-        "at": max(clock, last),
-        "request_id": item.draft.request_id,
-        "bodies": {role: sealed.facts for role, sealed in item.sealed.items()},
+        "id": entry_id,
+        "kind": draft.kind,
+        "at": at,
+        "request_id": draft.request_id,
+        "bodies": {role: body.facts for role, body in sealed},
     }
-    if clock < last:  # a clock that went back cannot reorder the record, nor can what it said be hidden
+    if clock < at:  # a clock that went back cannot reorder the record, nor can what it said be hidden
         leaf["clock"] = clock
+    return leaf
+
+
+def _encoded(leaf: Mapping[str, JSON]) -> bytes:
     try:
         data = canonical(leaf)
     except (TypeError, ValueError) as error:
         raise CallerError(f"an entry's fields must be plain JSON without NaN: {type(error).__name__}") from None
     if len(data) > MAX_LEAF:
         raise RecordError(f"an entry of {len(data)} bytes is too long (at most {MAX_LEAF}): record fewer details")
-    return {
-        "seq": seq,
-        "id": item.id,
-        "kind": item.draft.kind,
-        "occurred_at": leaf["at"],
-        "request_id": item.draft.request_id,
-        "state": state_of(fields),
-        "action": action_of(fields),
-        "leaf_hash": merkle.leaf_hash(data),
-        "leaf": data,
-    }
-
-
-def state_of(fields: Mapping[str, Any]) -> str | None:
-    """The column that repeats `state`."""
-    state = fields.get("state")
-    return state if isinstance(state, str) else None
-
-
-def action_of(fields: Mapping[str, Any]) -> str | None:
-    """The column that repeats `decision.action`."""
-    decision = fields.get("decision")
-    action = decision.get("action") if isinstance(decision, Mapping) else None
-    return action if isinstance(action, str) else None
+    return data
 
 
 def _new_id(now: datetime) -> str:
@@ -238,37 +344,19 @@ def _new_id(now: datetime) -> str:
 # --- the transaction -----------------------------------------------------------------------------------------------
 
 
-def _lock_head(connection: Connection, origin: str) -> merkle.CompactRange:
-    """The state of the log, locked until the transaction ends (SQLite locks the whole file instead)."""
-    query = select(LogHead.origin, LogHead.size, LogHead.peaks).with_for_update()
-    rows = connection.execute(query).all()
-    if not rows:
-        _create_head(connection, origin)
-        rows = connection.execute(query).all()
-    if len(rows) != 1 or rows[0].origin != origin:
-        raise RecordError(f"this database holds another log than {origin!r}: use its own database or origin")
-    try:
-        return merkle.CompactRange(rows[0].size, rows[0].peaks)
-    except (ProofError, TypeError) as error:
-        raise RecordError(_BROKEN.format("its head is malformed")) from error
-
-
 def _create_head(connection: Connection, origin: str) -> None:
     # Two first writers: the second waits at the unique key until the first has committed, and then finds its row.
     with contextlib.suppress(IntegrityError), connection.begin_nested():
         connection.execute(insert(LogHead), [{"origin": origin, "size": 0, "peaks": b""}])
 
 
-def _require_dense(connection: Connection, size: int) -> str:
-    """The time of the last entry; refuses to build on a log whose entries are not numbered 0 to size - 1."""
-    last = connection.execute(
-        select(LogEntry.seq, LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1)
-    ).one_or_none()
-    if (last.seq + 1 if last else 0) != size:
-        raise RecordError(_BROKEN.format("entries are missing or too many"))
+def _last(connection: Connection) -> tuple[int, str]:
+    """The number and the time of the last entry; -1 and nothing where there is none."""
+    query = select(LogEntry.seq, LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1)
+    last = connection.execute(query).one_or_none()
     if last and not (isinstance(last.occurred_at, str) and _TIME.fullmatch(last.occurred_at)):
         raise RecordError(_BROKEN.format("the last entry's time is malformed"))
-    return last.occurred_at if last else ""
+    return (last.seq, last.occurred_at) if last else (-1, "")
 
 
 def _require_same_tree(head: merkle.CompactRange, tiles: Mapping[merkle.TileId, bytes], nodes: merkle.ReadNode) -> None:
@@ -285,21 +373,38 @@ def _tile_bytes(size: int, level: int) -> int:
     return 32 * ((size >> (merkle.TILE_HEIGHT * level)) % merkle.TILE_WIDTH)
 
 
-def _insert(connection: Connection, rows: Sequence[dict[str, Any]], ready: Sequence[_Ready]) -> None:
-    connection.execute(insert(LogEntry), list(rows))
-    bodies = [
-        {
-            "seq": row["seq"],
-            "role": role,
-            "ciphertext": sealed.ciphertext,
-            "wrapped_key": sealed.wrapped_key,
-            "lookup": sealed.lookup,
-        }
-        for row, item in zip(rows, ready, strict=True)
-        for role, sealed in item.sealed.items()
-    ]
-    if bodies:
-        connection.execute(insert(LogBody), bodies)
+def _claim_once(connection: Connection, ready: Sequence[_Ready]) -> None:
+    # In order, so that two transactions that meet here wait for each other in one direction only.
+    claims = sorted({(*item.once, item.id) for item in ready if item.once})
+    insert_rows(connection, LogOnce, claims)
+
+
+def _body_rows(item: _Ready) -> list[tuple[Any, ...]]:
+    return [(role, body.ciphertext, body.wrapped_key, body.lookup) for role, body in item.bodies]
+
+
+def _deposit(connection: Connection, ready: Sequence[_Ready]) -> None:
+    _claim_once(connection, ready)
+    insert_rows(connection, LogInbox, [item.row for item in ready])
+    insert_rows(connection, LogInboxBody, [(item.id, *row) for item in ready for row in _body_rows(item)])
+
+
+def _withdraw(connection: Connection) -> list[_Ready]:
+    """Take entries out of the inbox, oldest first (PostgreSQL only; its readers see them until this commits)."""
+    if connection.dialect.name != "postgresql":
+        return []
+    oldest = select(LogInbox.id).order_by(LogInbox.id).limit(_MOST)
+    taken = connection.execute(delete(LogInbox).where(LogInbox.id.in_(oldest)).returning(*LogInbox.__table__.columns))
+    rows = sorted(tuple(row) for row in taken)
+    if not rows:
+        return []
+    columns = LogInboxBody.__table__.columns
+    found = delete(LogInboxBody).where(LogInboxBody.id.in_([row[0] for row in rows])).returning(*columns)
+    bodies: dict[str, list[tuple[str, Sealed]]] = {}
+    for body in connection.execute(found):
+        sealed = Sealed({}, body.ciphertext, body.wrapped_key, body.lookup)
+        bodies.setdefault(body.id, []).append((body.role, sealed))
+    return [_Ready(row, tuple(bodies.get(row[0], ()))) for row in rows]
 
 
 def _store_tiles(
@@ -311,10 +416,17 @@ def _store_tiles(
     connection.execute(insert(LogTile), rows)
 
 
-def _move_head(connection: Connection, origin: str, head: merkle.CompactRange, count: int) -> None:
+def _store_checkpoint(connection: Connection, before: int, checkpoint: Checkpoint, note: str) -> None:
+    """Keep the newest checkpoint, and one for each tile that filled up; one for each transaction would prove no more."""
+    if before // merkle.TILE_WIDTH == checkpoint.size // merkle.TILE_WIDTH:
+        connection.execute(delete(LogCheckpoint).where(LogCheckpoint.size == before))
+    connection.execute(insert(LogCheckpoint), [{"size": checkpoint.size, "root": checkpoint.root, "note": note}])
+
+
+def _move_head(connection: Connection, origin: str, head: merkle.CompactRange, before: int) -> None:
     moved = connection.execute(
         update(LogHead)
-        .where(LogHead.origin == origin, LogHead.size == head.size - count)
+        .where(LogHead.origin == origin, LogHead.size == before)
         .values(size=head.size, peaks=b"".join(head.peaks))
     )
     if moved.rowcount != 1:  # fencing: whoever moved the head meanwhile holds the log, not we

@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, or_, select
+from sqlalchemy import Engine, Select, func, or_, select
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint
-from guard.audit.log import action_of, read_tiles, receipt, state_of
+from guard.audit.tree import VERIFY, action_of, newest_note, parse_checkpoint, state_of, stored_receipt
 from guard.audit.vault import Vault, place
-from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, RecordError
+from guard.errors import ConfigError, EvidenceError
 from guard.store.engine import reading
-from guard.store.tables import LogBody, LogCheckpoint, LogEntry
+from guard.store.tables import LogBody, LogEntry
 from guard.types import Content, Receipt
-
-_VERIFY = "run  guard audit verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +90,11 @@ class Reader:
             number = LogEntry.seq == int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
             same = [LogEntry.id == text, LogEntry.request_id == text]
             query = query.where(or_(*same, *([] if number is None else [number])))
+        if since is not None:
+            query = query.where(LogEntry.occurred_at >= since)
+        if until is not None:
+            query = query.where(LogEntry.occurred_at < until)
         with reading(self.engine) as connection:
-            # Times never go back in a log, so a span of time is a span of numbers, found by two index look-ups.
-            if since is not None:
-                query = query.where(LogEntry.seq >= _first_at_or_after(connection, since))
-            if until is not None:
-                query = query.where(LogEntry.seq < _first_at_or_after(connection, until))
             rows = connection.execute(query.order_by(LogEntry.seq.desc()).limit(limit)).all()
         return [_entry(row) for row in rows]
 
@@ -136,36 +132,23 @@ class Reader:
             or not isinstance(row.ciphertext, bytes)
             or not isinstance(row.wrapped_key, bytes)
         ):
-            raise EvidenceError(f"entry {seq} does not say how its {role} was sealed: {_VERIFY}")
+            raise EvidenceError(f"entry {seq} does not say how its {role} was sealed: {VERIFY}")
         return vault.open(facts, row.ciphertext, row.wrapped_key, context=place(entry.id, role))
 
     def checkpoint(self) -> str | None:
         """The newest signed checkpoint; None while the record is empty."""
         with reading(self.engine) as connection:
-            return _newest_note(connection)
+            return newest_note(connection)
 
     def size(self) -> int:
         """How many entries the newest checkpoint covers."""
         note = self.checkpoint()
-        return _checkpoint(note).size if note else 0
+        return parse_checkpoint(note).size if note else 0
 
     def receipt(self, seq: int) -> Receipt | None:
-        """The proof that an entry is under the newest checkpoint, from a handful of tiles."""
+        """The proof that an entry is under the newest checkpoint."""
         with reading(self.engine) as connection:
-            note = _newest_note(connection)
-            hashed = connection.execute(select(LogEntry.leaf_hash).where(LogEntry.seq == seq)).scalar_one_or_none()
-            if note is None or hashed is None:
-                return None
-            checkpoint = _checkpoint(note)
-            wanted = {*merkle.path_tiles(seq, checkpoint.size), *merkle.edge_tiles(checkpoint.size)}
-            tiles = read_tiles(connection, sorted(wanted))
-        try:
-            made = receipt(seq, hashed, note, checkpoint, merkle.TileNodes(lambda level, index: tiles[level, index]))
-            path = [bytes.fromhex(item) for item in made.proof]
-            merkle.verify_inclusion(hashed, seq, checkpoint.size, path, checkpoint.root)
-        except (KeyError, TypeError, AttributeError, ProofError) as error:
-            raise EvidenceError(f"the record cannot prove entry {seq}: {_VERIFY}") from error
-        return made
+            return stored_receipt(connection, seq)
 
     def _require_vault(self) -> Vault:
         if self._vault is None:
@@ -208,22 +191,3 @@ def parse_leaf(leaf: object) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None
-
-
-def _first_at_or_after(connection: Connection, moment: str) -> int:
-    query = select(LogEntry.seq).where(LogEntry.occurred_at >= moment).order_by(LogEntry.occurred_at, LogEntry.seq)
-    found = connection.execute(query.limit(1)).scalar_one_or_none()
-    return found if found is not None else 1 << 62
-
-
-def _newest_note(connection: Connection) -> str | None:
-    query = select(LogCheckpoint.note).order_by(LogCheckpoint.size.desc()).limit(1)
-    return connection.execute(query).scalar_one_or_none()
-
-
-def _checkpoint(note: str) -> Checkpoint:
-    """Read, not verified: whoever gets the receipt checks the signature."""
-    try:
-        return Checkpoint.parse(note.rpartition("\n\n")[0] + "\n")
-    except NoteError as error:
-        raise RecordError(f"the newest checkpoint is malformed: {_VERIFY}") from error

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, func, select
@@ -24,6 +25,7 @@ from guard.store.failure import explain, is_damage
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
 MAX_PROBLEMS = 1000
+SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
@@ -239,10 +241,10 @@ class _Run:
     def _time(self, seq: int, at: object) -> None:
         if not isinstance(at, str) or not _TIME.fullmatch(at):
             self.report(seq, "its time is malformed")
-        elif at < self._last_at:
-            self.report(seq, "its time lies before that of the entry before it")
+        elif at < self._last_at and (_moment(self._last_at) - _moment(at)).total_seconds() > SKEW:
+            self.report(seq, f"its time lies more than {SKEW} s before that of an entry before it")
         else:
-            self._last_at = at
+            self._last_at = max(self._last_at, at)
 
     # --- bodies ---
 
@@ -371,6 +373,10 @@ class _Ahead:
 def _stream(connection: Connection, query: Select[Any], at_once: int) -> Iterator[Row]:
     """Rows without holding all of them in memory."""
     return iter(connection.execute(query, execution_options={"yield_per": at_once}))
+
+
+def _moment(at: str) -> datetime:
+    return datetime.fromisoformat(at)
 
 
 def _at_most(value: object, limit: object) -> bool:

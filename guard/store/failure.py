@@ -22,7 +22,7 @@ _ADVICE = (
 )
 _DAMAGE = ("malformed", "not a database", "disk I/O error", "no such column", "corrupt", "XX001", "XX002")
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-_ONCE = ("uq_log_entry_once", "log_entry.request_id, log_entry.kind")
+_ONCE = ("pk_log_once", "log_once.request_id, log_once.kind")
 
 
 def explain(error: SQLAlchemyError) -> RecordError:

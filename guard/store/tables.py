@@ -44,15 +44,6 @@ class LogEntry(Base):
 
     __tablename__ = "log_entry"
     __table_args__ = (
-        # One request id, one generation and at most one continuation (after a held prompt was approved).
-        Index(
-            "uq_log_entry_once",
-            "request_id",
-            "kind",
-            unique=True,
-            sqlite_where=text("kind in ('generation', 'continuation')"),
-            postgresql_where=text("kind in ('generation', 'continuation')"),
-        ),
         Index("ix_log_entry_request_id", "request_id"),
         Index("ix_log_entry_occurred_at", "occurred_at"),
         Index("ix_log_entry_kind_seq", "kind", "seq"),
@@ -69,6 +60,46 @@ class LogEntry(Base):
     action: Mapped[str | None] = mapped_column(Text)
     leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
     leaf: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogOnce(Base):
+    """One request id, one generation and at most one continuation; claimed when an entry becomes durable."""
+
+    __tablename__ = "log_once"
+
+    request_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    id: Mapped[str] = mapped_column(Text)
+
+
+class LogInbox(Base):
+    """Sealed entries that are durable and have no number yet: where several processes share a PostgreSQL log.
+
+    The columns are those of `log_entry` without `seq`. Empty on SQLite, where whoever writes has the whole log.
+    """
+
+    __tablename__ = "log_inbox"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    occurred_at: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[str | None] = mapped_column(Text)
+    leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    leaf: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogInboxBody(Base):
+    """The sealed content of the entries in the inbox."""
+
+    __tablename__ = "log_inbox_body"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    role: Mapped[str] = mapped_column(Text, primary_key=True)
+    ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
+    wrapped_key: Mapped[bytes] = mapped_column(LargeBinary)
+    lookup: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LogBody(Base):

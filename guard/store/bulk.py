@@ -1,0 +1,45 @@
+"""Many rows at once, by the fastest way that each driver has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table, Text
+from sqlalchemy.exc import DBAPIError
+
+_COPY_TYPES = ((BigInteger, "int8"), (Integer, "int4"), (LargeBinary, "bytea"), (Text, "text"))
+
+
+def insert_rows(connection: Connection, table: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert whole rows, values in the order of the table's columns: COPY on PostgreSQL, executemany on SQLite.
+
+    Raises SQLAlchemy's errors, as any other statement does.
+    """
+    if not rows:
+        return
+    target: Table = table.__table__
+    names = [column.name for column in target.columns]
+    if connection.dialect.name == "postgresql":
+        _copy(connection, target, names, rows)
+    else:
+        marks = ", ".join("?" * len(names))
+        statement = f"INSERT INTO {target.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  (names of our own)
+        connection.exec_driver_sql(statement, list(rows))
+
+
+def _copy(connection: Connection, table: Table, names: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    import psycopg
+
+    types = [next(name for kind, name in _COPY_TYPES if isinstance(column.type, kind)) for column in table.columns]
+    statement = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.Error as error:
+        raise DBAPIError.instance(
+            statement, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
