@@ -10,7 +10,8 @@ from typing import Any
 
 from guard.demo import scenes
 from guard.demo.muon import Schedule, optimizers
-from guard.models import device_name, quiet
+from guard.models import device_name
+from guard.quiet import quiet
 
 WORDS = 16  # tokens of a caption, start and end included
 
