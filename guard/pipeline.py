@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from guard import settings
-from guard.audit.log import utcnow
-from guard.digest import JSON
+from guard.audit.log import check_request_id, utcnow
+from guard.digest import JSON, canonical
 from guard.errors import CallerError
 from guard.flow import Deed, adrive, drive, examination, generation
 from guard.generators.adapt import adapt
@@ -226,9 +226,9 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
     if isinstance(request, Request):
         if fields:
             raise CallerError(f"{', '.join(sorted(fields))}: put these into the Request itself")
-        return request
+        return _recordable(request)
     params: dict[str, JSON] = {name: value for name, value in fields.items() if name not in REQUEST_FIELDS}
-    return Request(
+    made = Request(
         prompt=as_content(request),
         id=fields.get("id") or new_id(),
         params=params,
@@ -236,3 +236,27 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
         purpose=fields.get("purpose"),
         groups=fields.get("groups") or {},
     )
+    return _recordable(made)
+
+
+def _recordable(request: Request) -> Request:
+    """The request, if the record can hold it: better said before the model runs than after."""
+    if not isinstance(request.prompt, Content):
+        raise CallerError(f"a prompt is a str, or guard.Text, Image or Audio, not {type(request.prompt).__name__}")
+    if not isinstance(request.groups, Mapping):
+        raise CallerError("groups must be a mapping of names to text")
+    words = {f"groups[{name!r}]": group for name, group in request.groups.items()}
+    optional = {"requester": request.requester, "purpose": request.purpose}
+    words |= {"id": request.id, **{name: word for name, word in optional.items() if word is not None}}
+    for name, word in words.items():
+        if not isinstance(word, str):
+            raise CallerError(f"{name} must be text")
+    check_request_id(request.id)
+    for name, value in request.params.items():
+        try:
+            canonical(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CallerError(
+                f"parameter {name!r} cannot be recorded: give text, numbers, lists or mappings"
+            ) from error
+    return request
