@@ -20,6 +20,7 @@ from guard.keys import KeyRing
 from guard.ledger import Ledger
 from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
+from guard.provenance.certs import configured_identity
 from guard.provenance.stamp import Stamper
 from guard.types import (
     CheckResult,
@@ -44,7 +45,8 @@ class Guard:
     """Everything that stands around a generation call. Share one between threads; close it, or use it in `with`.
 
     `policy` is a file, a folder, the name of a shipped policy, or plain data; `store` a database URL; `home` the folder of
-    keys and cache. What is not given comes from GUARD_POLICY, GUARD_STORE and GUARD_HOME, then `guard.toml`, then the defaults.
+    keys and cache; `c2pa_chain` and `c2pa_key` the PEM files of whoever signs images. What is not given comes from the
+    environment (GUARD_POLICY, GUARD_STORE, …), then `guard.toml`, then the defaults.
     `model` is what `generate` runs: anything that `wrap` takes.
     """
 
@@ -54,19 +56,23 @@ class Guard:
         *,
         store: str | None = None,
         home: str | Path | None = None,
+        c2pa_chain: str | Path | None = None,
+        c2pa_key: str | Path | None = None,
         model: Any = None,
         tokenizer: Any = None,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         path = None if isinstance(policy, Mapping) else policy
-        self.settings = settings.load(store=store, home=home, policy=path)
+        self.settings = settings.load(store=store, home=home, policy=path, c2pa_chain=c2pa_chain, c2pa_key=c2pa_key)
+        # Read at once: later a mistake would show only as images that are withheld.
+        signer = configured_identity(*self.settings.signer) if self.settings.signer else None
         source = policy if isinstance(policy, Mapping) else resolve(self.settings.policy or DEFAULT_POLICY)
         effective = document(load_model(source))
         self.policy = from_document(effective)
         self.keys = KeyRing(self.settings.keys)
         self.ledger = Ledger(self.settings.store_url, self.keys, self.policy, effective, clock=clock)
-        self._workers = Workers(self.policy.checkers, home=self.settings.home)
-        self._stamper = Stamper(self.keys)
+        self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
+        self._stamper = Stamper(self.keys, signer=signer)
         self._generator = self._adapted(model, tokenizer, None) if model is not None else None
 
     # --- generating ------------------------------------------------------------------------------------------------
