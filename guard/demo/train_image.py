@@ -24,7 +24,7 @@ class ImageRecipe:
     autoencoder_steps: int = 300
     autoencoder_width: int = 24
     autoencoder_rate: float = 6e-3
-    steps: int = 340
+    steps: int = 310
     batch: int = 24
     rate: float = 3e-3
     matrix_rate: float = 0.01
