@@ -289,7 +289,7 @@ def _span_fits(item: Item, span: object) -> bool:
 class Workers:
     """The checkers of one policy."""
 
-    def __init__(self, specs: Iterable[CheckerSpec], *, home: Path) -> None:
+    def __init__(self, specs: Iterable[CheckerSpec], *, home: Path, chain: Path | None = None) -> None:
         environment = {
             **os.environ,
             "GUARD_HOME": str(home),
@@ -298,6 +298,8 @@ class Workers:
             "HF_HUB_OFFLINE": "1",  # invariant: no hub look-ups in the check path
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
+        if chain is not None:  # whose images the provenance checker knows as ours
+            environment["GUARD_C2PA_CHAIN"] = str(chain.absolute())
         self._workers = [Worker(spec, environment) for spec in specs]
         # Several checkers look at one item at once; each waits in a thread of its own.
         self._threads = ThreadPoolExecutor(max_workers=max(8, 2 * len(self._workers)), thread_name_prefix="checks")

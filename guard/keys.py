@@ -46,7 +46,7 @@ class KeyRing:
         """Read a key file; where there is none, make it, atomically, so that two processes agree on one key."""
         path = self.folder / name
         try:
-            return _read(path)
+            return read_private(path)
         except FileNotFoundError:
             pass
         try:
@@ -67,10 +67,11 @@ class KeyRing:
             raise KeyFileError(
                 f"cannot create {path}: {error.strerror}; check GUARD_HOME and its permissions"
             ) from error
-        return _read(path)
+        return read_private(path)
 
 
-def _read(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """A file that only its owner may read. Raises KeyFileError where others can, FileNotFoundError where there is none."""
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:

@@ -10,22 +10,23 @@ import contextlib
 import importlib.metadata
 import logging
 import re
-import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from guard.digest import JSON, file_label, label
+from guard import weights
+from guard.digest import JSON, label
 from guard.errors import ConfigError, MissingExtra
+from guard.quiet import quiet
 
 _log = logging.getLogger(__name__)
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TEXT_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
 
@@ -65,16 +66,23 @@ def load_text(
     """Load a causal or encoder-decoder language model from a folder, or from the hub at a pinned commit."""
     transformers = _transformers()
     folder, name = _folder(path_or_id, revision, _download_text)
-    _require_safetensors(folder, sorted(folder.glob("*.safetensors")))
+    weights.require_safetensors(folder, sorted(folder.glob("*.safetensors")))
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     place = device_name(device)
     with quiet(), _as_config_error(name):
         config = transformers.AutoConfig.from_pretrained(folder, **options)
         auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-        weights = {"use_safetensors": True, "dtype": _dtype(dtype) or "auto"}
-        model = auto.from_pretrained(folder, config=config, **weights, **options).to(place).eval()
+        safe = {"use_safetensors": True, "dtype": _dtype(dtype) or "auto", "output_loading_info": True}
+        model, report = auto.from_pretrained(folder, config=config, **safe, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-    digest = weights_digest(folder, "*.safetensors")
+        model = model.to(place).eval()
+    if missing := sorted(report["missing_keys"]):  # transformers would fill them with random numbers
+        raise ConfigError(
+            f"{name} lacks {len(missing)} weights, {missing[0]} first: its config.json is of another model"
+        )
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ConfigError(f"{name} holds no tokenizer: save it beside the model with tokenizer.save_pretrained")
+    digest = weights.digest(folder, "*.safetensors")
     return _text_model(model, tokenizer, lambda: {"model": name, "revision": revision, **_files(digest)})
 
 
@@ -82,7 +90,7 @@ def load_image(
     path_or_id: str | Path, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
 ) -> ImageModel:
     """Load a diffusers pipeline from a folder, or from the hub at a pinned commit."""
-    diffusers = _diffusers()
+    diffusers, _ = _diffusers(), _transformers()  # both, so that `quiet` reaches both
     folder, name = _folder(path_or_id, revision, _download_image)
     if not (folder / "model_index.json").is_file():
         raise ConfigError(
@@ -94,14 +102,15 @@ def load_image(
             raise ConfigError(
                 f"{name}: {component.name}/ brings its own code, which is never run; use built-in components"
             )
-        _require_safetensors(component, sorted(component.glob("*.safetensors")), may_be_empty=True)
-    _require_safetensors(folder, sorted(folder.rglob("*.safetensors")))
+        weights.require_safetensors(component, sorted(component.glob("*.safetensors")), may_be_empty=True)
+    weights.require_safetensors(folder, sorted(folder.rglob("*.safetensors")))
     place = device_name(device)
     options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
     with quiet(), _as_config_error(name):
         pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=_dtype(dtype), **options).to(place)
+    weights.require_all(name, folder, _modules(pipeline))
     pipeline.set_progress_bar_config(disable=True)
-    digest = weights_digest(folder, "**/*.safetensors")
+    digest = weights.digest(folder, "**/*.safetensors")
     return _image_model(pipeline, lambda: {"model": name, "revision": revision, **_files(digest)})
 
 
@@ -122,8 +131,10 @@ def device_name(wanted: str | None = None) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(wanted)
-    except RuntimeError as error:
-        raise ConfigError(f"unknown device {wanted!r}: use cpu, cuda or cuda:<number>") from error
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"unknown device {wanted!r}: use cpu, cuda or cuda:<number>")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device {wanted!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
     return str(device)
@@ -142,26 +153,16 @@ def describe(loaded: Any) -> dict[str, JSON]:
     config = getattr(loaded, "config", None) or getattr(first, "config", None)
     given = getattr(loaded, "name_or_path", None) or getattr(config, "_name_or_path", None)
     started = time.perf_counter()
-    weights = _state_digest(modules)
+    digest = _state_digest(modules)
     _log.info("hashed the weights of %s in %.1f s", type(loaded).__name__, time.perf_counter() - started)
     return {
-        "model": _short(given) if isinstance(given, str) and given else type(loaded).__name__,
+        "model": _short(str(given)) if isinstance(given, str | Path) and given else type(loaded).__name__,
         "revision": getattr(config, "_commit_hash", None),
-        "weights": weights,
+        "weights": digest,
         "weights_form": "state_dict",
         "library": _library(loaded),
         **_placement(first),
     }
-
-
-def weights_digest(folder: Path, pattern: str) -> str:
-    """`sha256:…` of the safetensors files: of the file itself where there is one, of the sorted `sha256sum` list where
-    there are several, so that anybody can repeat it with `sha256sum`."""
-    files = sorted(folder.glob(pattern), key=lambda file: file.relative_to(folder).as_posix())
-    if len(files) == 1:
-        return file_label(files[0])
-    lines = [f"{file_label(file).removeprefix('sha256:')}  {file.relative_to(folder).as_posix()}\n" for file in files]
-    return label("".join(lines).encode())
 
 
 def _state_digest(modules: Mapping[str, Any]) -> str | None:
@@ -232,6 +233,14 @@ def _image_model(pipeline: Any, identify: Callable[[], Mapping[str, JSON]]) -> I
 # --- drawing -------------------------------------------------------------------------------------------------------
 
 
+_turns: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
+
+
+def turn(model: Any) -> threading.Lock:
+    """The lock under which a model works: one for each, however many generators share it."""
+    return _turns.setdefault(model, threading.Lock())
+
+
 def random_generator(seed: int) -> Any:
     """A private source of random numbers, on the CPU so that a seed means the same on every device."""
     return _torch().Generator("cpu").manual_seed(seed)
@@ -254,6 +263,8 @@ def draw_hook(seed: int, watermark: Any | None) -> Any:
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             marked = self.mark(input_ids, scores) if self.mark else scores
             mass = torch.softmax(marked.float(), dim=-1).double().cumsum(dim=-1)
+            if not mass[:, -1].isfinite().all():  # torch's own sampling, which comes after, would no longer notice
+                raise RuntimeError("the model's scores are not numbers")
             point = (
                 torch.rand(len(scores), 1, generator=self.random, dtype=torch.float64).to(mass.device) * mass[:, -1:]
             )
@@ -273,43 +284,14 @@ def draw_hook(seed: int, watermark: Any | None) -> Any:
 
 # --- libraries -----------------------------------------------------------------------------------------------------
 
-_verbosity_lock = threading.Lock()
-_verbosity: dict[Any, tuple[int, bool]] = {}  # what the user had, while at least one `quiet` block runs
-_quiet_blocks = 0
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Mute the libraries' progress bars and warnings (diffusers' quote the prompt) while any thread is inside.
-
-    Their verbosity is one value for the whole process, so the blocks are counted and the last one out restores it.
-    """
-    global _quiet_blocks  # noqa: PLW0603
-    with _verbosity_lock:
-        _quiet_blocks += 1
-        for name in ("transformers", "diffusers"):
-            library = sys.modules.get(f"{name}.utils.logging")
-            if library and library not in _verbosity:
-                _verbosity[library] = library.get_verbosity(), library.is_progress_bar_enabled()
-                library.set_verbosity(logging.CRITICAL)
-                library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        with _verbosity_lock:
-            _quiet_blocks -= 1
-            while _quiet_blocks == 0 and _verbosity:
-                library, (level, bars) = _verbosity.popitem()
-                library.set_verbosity(level)
-                if bars:
-                    library.enable_progress_bar()
-
 
 @contextlib.contextmanager
 def _as_config_error(name: str) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, TypeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise ConfigError(
             f"{name} cannot be loaded ({type(error).__name__}: {reason}); check the model's folder"
@@ -347,24 +329,12 @@ def _download_image(name: str, revision: str) -> str:
     )
 
 
-def _require_safetensors(folder: Path, found: list[Path], *, may_be_empty: bool = False) -> None:
-    if found:
-        return
-    if any(file.suffix in _PICKLES for file in folder.iterdir()):
-        raise ConfigError(
-            f"{folder.name} holds pickled weights only, which can run code when they are read: "
-            "convert them with save_pretrained(..., safe_serialization=True) on a machine that you can spare"
-        )
-    if not may_be_empty:
-        raise ConfigError(f"{folder.name} holds no safetensors weights: save the model there with save_pretrained")
-
-
 def _dtype(name: str | None) -> Any | None:
     if name is None:
         return None
     torch = _torch()
     dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype):
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ConfigError(f"unknown dtype {name!r}: use float32, float16 or bfloat16")
     return dtype
 

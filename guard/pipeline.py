@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from guard import settings
-from guard.audit.log import utcnow
-from guard.digest import JSON
+from guard.audit.log import check_request_id, utcnow
+from guard.digest import JSON, canonical
 from guard.errors import CallerError
 from guard.flow import Deed, adrive, drive, examination, generation
 from guard.generators.adapt import adapt
@@ -20,6 +20,7 @@ from guard.keys import KeyRing
 from guard.ledger import Ledger
 from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
+from guard.provenance.certs import configured_identity
 from guard.provenance.stamp import Stamper
 from guard.types import (
     CheckResult,
@@ -44,7 +45,8 @@ class Guard:
     """Everything that stands around a generation call. Share one between threads; close it, or use it in `with`.
 
     `policy` is a file, a folder, the name of a shipped policy, or plain data; `store` a database URL; `home` the folder of
-    keys and cache. What is not given comes from GUARD_POLICY, GUARD_STORE and GUARD_HOME, then `guard.toml`, then the defaults.
+    keys and cache; `c2pa_chain` and `c2pa_key` the PEM files of whoever signs images. What is not given comes from the
+    environment (GUARD_POLICY, GUARD_STORE, …), then `guard.toml`, then the defaults.
     `model` is what `generate` runs: anything that `wrap` takes.
     """
 
@@ -54,19 +56,23 @@ class Guard:
         *,
         store: str | None = None,
         home: str | Path | None = None,
+        c2pa_chain: str | Path | None = None,
+        c2pa_key: str | Path | None = None,
         model: Any = None,
         tokenizer: Any = None,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         path = None if isinstance(policy, Mapping) else policy
-        self.settings = settings.load(store=store, home=home, policy=path)
+        self.settings = settings.load(store=store, home=home, policy=path, c2pa_chain=c2pa_chain, c2pa_key=c2pa_key)
+        # Read at once: later a mistake would show only as images that are withheld.
+        signer = configured_identity(*self.settings.signer) if self.settings.signer else None
         source = policy if isinstance(policy, Mapping) else resolve(self.settings.policy or DEFAULT_POLICY)
         effective = document(load_model(source))
         self.policy = from_document(effective)
         self.keys = KeyRing(self.settings.keys)
         self.ledger = Ledger(self.settings.store_url, self.keys, self.policy, effective, clock=clock)
-        self._workers = Workers(self.policy.checkers, home=self.settings.home)
-        self._stamper = Stamper(self.keys)
+        self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
+        self._stamper = Stamper(self.keys, signer=signer)
         self._generator = self._adapted(model, tokenizer, None) if model is not None else None
 
     # --- generating ------------------------------------------------------------------------------------------------
@@ -226,9 +232,9 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
     if isinstance(request, Request):
         if fields:
             raise CallerError(f"{', '.join(sorted(fields))}: put these into the Request itself")
-        return request
+        return _recordable(request)
     params: dict[str, JSON] = {name: value for name, value in fields.items() if name not in REQUEST_FIELDS}
-    return Request(
+    made = Request(
         prompt=as_content(request),
         id=fields.get("id") or new_id(),
         params=params,
@@ -236,3 +242,27 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
         purpose=fields.get("purpose"),
         groups=fields.get("groups") or {},
     )
+    return _recordable(made)
+
+
+def _recordable(request: Request) -> Request:
+    """The request, if the record can hold it: better said before the model runs than after."""
+    if not isinstance(request.prompt, Content):
+        raise CallerError(f"a prompt is a str, or guard.Text, Image or Audio, not {type(request.prompt).__name__}")
+    if not isinstance(request.groups, Mapping):
+        raise CallerError("groups must be a mapping of names to text")
+    words = {f"groups[{name!r}]": group for name, group in request.groups.items()}
+    optional = {"requester": request.requester, "purpose": request.purpose}
+    words |= {"id": request.id, **{name: word for name, word in optional.items() if word is not None}}
+    for name, word in words.items():
+        if not isinstance(word, str):
+            raise CallerError(f"{name} must be text")
+    check_request_id(request.id)
+    for name, value in request.params.items():
+        try:
+            canonical(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CallerError(
+                f"parameter {name!r} cannot be recorded: give text, numbers, lists or mappings"
+            ) from error
+    return request

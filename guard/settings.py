@@ -1,7 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
-Order: arguments, then GUARD_STORE, GUARD_HOME and GUARD_POLICY in the environment, then the nearest `guard.toml` between the
-working directory and the root of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
+Order: arguments, then GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_C2PA_CHAIN and GUARD_C2PA_KEY in the environment, then the
+nearest `guard.toml` between the working directory and the root of its repository, then the defaults. Unknown keys in
+`guard.toml` are errors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from guard.errors import ConfigError
 
+_PATHS = ("home", "policy", "c2pa_chain", "c2pa_key")
+
 
 def _default_home() -> Path:
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -25,11 +28,15 @@ def _default_home() -> Path:
 class Settings(BaseSettings):
     """What a deployment chooses. The store's URL may hold a password, so it never prints."""
 
-    model_config = SettingsConfigDict(env_prefix="GUARD_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="GUARD_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     store: SecretStr | None = Field(None, description="database URL; default: SQLite in the home folder")
     home: Path = Field(default_factory=_default_home, description="keys, cache and the embedded database")
     policy: str | None = Field(None, description="policy file, folder or the name of a shipped policy")
+    c2pa_chain: Path | None = Field(
+        None, description="PEM certificates of the signer of images: its own, then its issuers'"
+    )
+    c2pa_key: Path | None = Field(None, description="PEM private key of that signer, readable by its owner only")
 
     @classmethod
     def settings_customise_sources(
@@ -47,6 +54,16 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database URL in the clear; do not log it."""
         return self.store.get_secret_value() if self.store else f"sqlite:///{self.home / 'guard.db'}"
+
+    @property
+    def signer(self) -> tuple[Path, Path] | None:
+        """The chain and the key of whoever signs images; None for the development authority."""
+        if self.c2pa_chain and self.c2pa_key:
+            return self.c2pa_chain, self.c2pa_key
+        if self.c2pa_chain or self.c2pa_key:
+            given, missing = ("c2pa_chain", "c2pa_key") if self.c2pa_chain else ("c2pa_key", "c2pa_chain")
+            raise ConfigError(f"setting {given!r} needs {missing!r} beside it: set GUARD_{missing.upper()} as well")
+        return None
 
     @property
     def keys(self) -> Path:
@@ -77,7 +94,7 @@ class _TomlSource(PydanticBaseSettingsSource):
         if unknown:
             known = ", ".join(Settings.model_fields)
             raise ConfigError(f"{path}: unknown setting {unknown[0]!r}; the settings are {known}")
-        for name in ("home", "policy"):  # relative paths are relative to the file, wherever the program was started
+        for name in _PATHS:  # relative paths are relative to the file, wherever the program was started
             if isinstance(values.get(name), str) and (path.parent / values[name]).exists():
                 values[name] = str(path.parent / values[name])
         return values
@@ -93,9 +110,17 @@ def find_file(start: Path) -> Path | None:
     return None
 
 
-def load(*, store: str | None = None, home: str | Path | None = None, policy: str | Path | None = None) -> Settings:
+def load(
+    *,
+    store: str | None = None,
+    home: str | Path | None = None,
+    policy: str | Path | None = None,
+    c2pa_chain: str | Path | None = None,
+    c2pa_key: str | Path | None = None,
+) -> Settings:
     """Settings for this process; arguments that are not None win. Raises ConfigError naming the setting."""
     given = {"store": store, "home": home, "policy": str(policy) if policy else None}
+    given |= {"c2pa_chain": c2pa_chain, "c2pa_key": c2pa_key}
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from guard.store.engine import open_engine, upgrade
 from guard.types import new_id
+from tests.tiny import make
 
 HERE = Path(__file__).resolve().parent
 NETGUARD = HERE / "netguard"
@@ -77,7 +78,7 @@ def network_log() -> Path:
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the settings, keys or caches of the person who runs it."""
-    for name in ("GUARD_STORE", "GUARD_POLICY"):
+    for name in ("GUARD_STORE", "GUARD_POLICY", "GUARD_C2PA_CHAIN", "GUARD_C2PA_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GUARD_HOME", str(tmp_path_factory.mktemp("home")))
 
@@ -88,6 +89,19 @@ def sample_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.syspath_prepend(str(HERE / "sample_plugin"))
     yield "guard_sample"
     sys.modules.pop("guard_sample", None)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a small real model (see tests/tiny.py), made when it is first asked for."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def get(name: str) -> Path:
+        if not (folder / name).exists():
+            make(name, folder / name)
+        return folder / name
+
+    return get
 
 
 # --- databases: SQLite in a file, and a real PostgreSQL with one database for each test ---

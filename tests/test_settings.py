@@ -62,6 +62,27 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, words: str) -> None:
         settings.load()
 
 
+def test_a_signer_is_a_chain_and_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().signer is None
+    repository = tmp_path / "repo"
+    (repository / "chain.pem").touch()
+    (repository / "guard.toml").write_text('c2pa_chain = "chain.pem"\nc2pa_key = "/secrets/key.pem"\n')
+    assert settings.load().signer == (repository / "chain.pem", Path("/secrets/key.pem"))
+    monkeypatch.setenv("GUARD_C2PA_KEY", "/env/key.pem")
+    monkeypatch.setenv("GUARD_C2PA_CHAIN", "")  # empty is not set
+    assert settings.load().signer == (repository / "chain.pem", Path("/env/key.pem"))
+    assert settings.load(c2pa_chain="a", c2pa_key=Path("b")).signer == (Path("a"), Path("b"))
+
+
+@pytest.mark.parametrize(("given", "missing"), [("c2pa_chain", "c2pa_key"), ("c2pa_key", "c2pa_chain")])
+def test_half_a_signer_is_none(given: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"GUARD_{given.upper()}", "file.pem")
+    with pytest.raises(
+        ConfigError, match=f"setting '{given}' needs '{missing}' beside it: set GUARD_{missing.upper()}"
+    ):
+        _ = settings.load().signer
+
+
 def test_a_password_is_not_shown() -> None:
     found = settings.load(store="postgresql://me:hunter2@db/x")
     assert "hunter2" not in repr(found) + str(found)

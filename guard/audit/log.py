@@ -304,8 +304,13 @@ def _require_valid(draft: Draft) -> None:
         raise CallerError(f"an entry's field cannot be called {min(taken)!r}: the record uses that name itself")
     if not all(_WORD.fullmatch(word) for word in (draft.kind, *draft.bodies)):
         raise CallerError("an entry's kind and the roles of its bodies must be lower-case words")
-    request = draft.request_id
-    if request is not None and not (0 < len(request) <= 200 and request.isprintable()):
+    if draft.request_id is not None:
+        check_request_id(draft.request_id)
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises CallerError for an id that the record does not take."""
+    if not (0 < len(request_id) <= 200 and request_id.isprintable()):
         raise CallerError("a request id must have 1 to 200 printable characters")
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from guard import settings
 from guard.keys import KeyRing
-from guard.provenance.certs import development_anchor, read_anchors
+from guard.provenance.certs import configured_anchors, development_anchor, read_anchors
 from guard.provenance.credentials import Credential, State, read
 from guard.types import Finding, Image, Item
 
@@ -43,8 +43,10 @@ class ProvenanceChecker:
     horizon = "document"
 
     def __init__(self, params: Params | None = None, *, keys: KeyRing | None = None) -> None:
-        self._anchors = [read_anchors(path) for path in (params or self.Params()).anchors]
-        self._keys = keys or KeyRing(settings.load().keys)
+        chosen = settings.load()
+        self._anchors = configured_anchors(chosen.c2pa_chain)
+        self._anchors += [read_anchors(path) for path in (params or self.Params()).anchors]
+        self._keys = keys or KeyRing(chosen.keys)
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """Findings for each item. Raises ContentError for an image that cannot be parsed."""

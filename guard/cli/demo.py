@@ -74,13 +74,11 @@ def _print_table(out: Console, done: Demo) -> None:
     for row in done.rows:
         decision = row.outcome.decision
         if isinstance(row.shown, Text):
-            seen: str | RichText = show.marked(row.shown.text, row.spans, LONGEST)
+            seen = show.marked(row.shown.text, row.spans, LONGEST)
+            if row.stage is Stage.INPUT or (row.asked and not row.spans):
+                seen = RichText("(prompt) ", style="dim").append_text(show.marked(row.prompt, row.asked, LONGEST))
         else:
-            seen = show.harmless(row.prompt) + (f"  → {row.file.name}" if row.file else "")
-        if row.stage is Stage.INPUT:
-            seen = RichText("(prompt) ", style="dim").append_text(
-                seen if isinstance(seen, RichText) else RichText(seen)
-            )
+            seen = show.marked(row.prompt, row.asked, LONGEST).append(f"  → {row.file.name}" if row.file else "")
         table.add_row(
             f"{row.outcome.receipt.entry:>2} {row.outcome.receipt.leaf_hash[:8]}",
             row.shown.kind,

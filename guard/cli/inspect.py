@@ -71,7 +71,7 @@ def inspect(
             reader=reader,
             sidecar=_sidecar(file, manifest),
             watermark=_detector(model, keys) if model else None,
-            anchors=[certs.read_anchors(path) for path in anchors or []],
+            anchors=[*certs.configured_anchors(chosen.c2pa_chain), *map(certs.read_anchors, anchors or [])],
         )
     if as_json:
         show.print_json(found.data())

@@ -53,15 +53,18 @@ def run(
     from guard.cli import show
     from guard.envelope import outcome_data
     from guard.media import content_of
-    from guard.pipeline import Guard
+    from guard.pipeline import REQUEST_FIELDS, Guard
 
     asked = content_of(read_bytes("-")) if prompt == "-" else prompt
     if asked is None:
         raise ConfigError("give --prompt TEXT, or --prompt - to read it from stdin")
+    params = parse_params(param or [])
+    if taken := sorted(REQUEST_FIELDS & params.keys()):
+        raise ConfigError(f"--param {taken[0]}: this is no parameter of a model; see --id, --requester and --purpose")
     with Guard(policy, store=store, home=home) as guard:
         key = guard.keys.secret("watermark") if guard.policy.stamp.watermark else None
         wrapped = guard.wrap(load_generator(model, revision=revision, device=device, watermark_key=key))
-        fields = {"id": request_id, "requester": requester, "purpose": purpose, **parse_params(param or [])}
+        fields = {"id": request_id, "requester": requester, "purpose": purpose, **params}
         outcome = wrapped(asked, **fields)
     if out is not None and outcome.content is not None:
         save(outcome.content.data, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Row:
     shown: Content
     stage: Stage
     spans: tuple[Span, ...]
+    asked: tuple[Span, ...]  # what was found in the prompt
     outcome: Outcome
     file: Path | None = None
 
@@ -106,15 +107,12 @@ def _row(guard: Guard, prompt: Prompt, outcome: Outcome) -> Row:
     shown = made or reader.body(seq, "prompt")
     if shown is None:
         raise LookupError(f"entry {seq} holds neither prompt nor output")
-    spans = sorted(
-        {
-            finding.span
-            for result in outcome.results
-            for finding in result.findings
-            if result.stage is stage and finding.span
-        }
-    )
-    return Row(prompt.text, shown, stage, tuple(spans), outcome)
+    return Row(prompt.text, shown, stage, _spans(outcome, stage), _spans(outcome, Stage.INPUT), outcome)
+
+
+def _spans(outcome: Outcome, stage: Stage) -> tuple[Span, ...]:
+    results = (result for result in outcome.results if result.stage is stage)
+    return tuple(sorted({finding.span for result in results for finding in result.findings if finding.span}))
 
 
 def _saved(row: Row, folder: Path) -> Row:
@@ -123,4 +121,4 @@ def _saved(row: Row, folder: Path) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{row.outcome.receipt.entry:04d}.png"
     file.write_bytes(row.outcome.content.data)
-    return Row(row.prompt, row.shown, row.stage, row.spans, row.outcome, file)
+    return replace(row, file=file)

@@ -114,8 +114,10 @@ def _main(kind: str, cache: str) -> None:
         sys.stdout.write(f"{done} {total} {note}\n")
         sys.stdout.flush()
 
-    ensure = {"text": ensure_text_model, "image": ensure_image_model}[kind]
-    ensure(Path(cache), progress=report)
+    if kind == "text":
+        ensure_text_model(Path(cache), progress=report)
+    else:
+        ensure_image_model(Path(cache), progress=report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import Any
 
 from guard.demo import scenes
 from guard.demo.muon import Schedule, optimizers
-from guard.models import device_name, quiet
+from guard.models import device_name
+from guard.quiet import quiet
 
 WORDS = 16  # tokens of a caption, start and end included
 
@@ -23,7 +24,7 @@ class ImageRecipe:
     autoencoder_steps: int = 300
     autoencoder_width: int = 24
     autoencoder_rate: float = 6e-3
-    steps: int = 340
+    steps: int = 310
     batch: int = 24
     rate: float = 3e-3
     matrix_rate: float = 0.01

@@ -10,7 +10,8 @@ from typing import Any
 
 from guard.demo import corpus
 from guard.demo.muon import Schedule, optimizers
-from guard.models import device_name, quiet
+from guard.models import device_name
+from guard.quiet import quiet
 
 START, END = "<|start|>", "<|end|>"
 IGNORED = -100  # the label that a loss leaves out

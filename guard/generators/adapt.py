@@ -13,7 +13,7 @@ from guard.types import Generator
 def adapt(
     thing: Any, *, tokenizer: Any = None, name: str | None = None, watermark_key: bytes | None = None
 ) -> Generator:
-    """A generator as it is; a transformers model (with its tokenizer) or pipeline; a diffusers pipeline; any callable.
+    """A generator as it is; a transformers model (with its tokenizer) or pipeline; a diffusers pipeline; any function.
 
     Local text models watermark their tokens where a key is given.
     """
@@ -28,6 +28,10 @@ def adapt(
         return from_transformers(thing, tokenizer, watermark_key=watermark_key)
     if isinstance(thing, Generator) and not isinstance(thing, type) and hasattr(thing, "name"):
         return thing
+    if family == "torch":  # compiled or adapted (PEFT) language models, and much that is none
+        from guard.generators.text import from_transformers
+
+        return from_transformers(thing, tokenizer, watermark_key=watermark_key)
     if callable(thing):
         function: Callable[..., Any] = thing
         return FunctionGenerator(function, name=name)
@@ -44,4 +48,6 @@ def _family(thing: Any) -> str | None:
             return "diffusers"
         if root == "transformers" and parent.__name__ in ("PreTrainedModel", "Pipeline"):
             return "transformers"
+    if any(parent.__module__.startswith("torch.") and parent.__name__ == "Module" for parent in type(thing).__mro__):
+        return "torch"
     return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import io
 import secrets
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 from guard import models
 from guard.digest import JSON
 from guard.errors import ConfigError, GenerationError
+from guard.generators.prompt import is_unicode, prompt_text
 from guard.models import ImageModel
-from guard.types import Generated, Image, Request, Text
+from guard.quiet import quiet
+from guard.types import Generated, Image, Request
 
 MAX_SIDE = 8192
 _PARAMS = ("num_inference_steps", "guidance_scale", "height", "width", "seed", "negative_prompt")
@@ -28,21 +29,18 @@ class ImageGenerator:
         self._accepted = frozenset(inspect.signature(model.pipeline.__call__).parameters)
         if not {"prompt", "generator", "output_type"} <= self._accepted:
             raise ConfigError(f"{self.name} does not make images from text: pass a text-to-image pipeline")
-        self._turn = threading.Lock()
+        self._turn = models.turn(model.pipeline)
 
     def generate(self, request: Request) -> Generated:
         """Draw the prompt as PNG. Raises ConfigError for a request that cannot be met, GenerationError when the model fails."""
-        if not isinstance(request.prompt, Text):
-            raise ConfigError(f"an image model takes a text prompt, not {request.prompt.kind}")
-        prompt = request.prompt.text
-        if not prompt.strip():
-            raise ConfigError("the prompt is empty")
+        prompt = prompt_text(request.prompt)
         params = parse_params(request.params, self._accepted)
         seed = params.pop("seed", None)
         seed = secrets.randbits(63) if seed is None else seed
         try:
-            with self._turn, models.quiet():
+            with self._turn, quiet():
                 source = models.random_generator(seed)
+                truncated = self._truncated(prompt)  # a tokenizer is set up anew for each use, so it needs the turn too
                 made = self.model.pipeline(prompt=prompt, generator=source, output_type="pil", **params)
         except (
             RuntimeError,
@@ -60,7 +58,7 @@ class ImageGenerator:
             "seed": seed,
             "width": picture.width,
             "height": picture.height,
-            "prompt_truncated": self._truncated(prompt),
+            "prompt_truncated": truncated,
         }
         if flags is not None:  # the pipeline's own safety checker returns a black picture and says so only here
             facts["nsfw_flagged"] = bool(flags[0])
@@ -72,8 +70,7 @@ class ImageGenerator:
         """Whether no text encoder of the pipeline reads the whole prompt."""
         names = ("tokenizer", "tokenizer_2", "tokenizer_3")
         found = [part for part in (getattr(self.model.pipeline, name, None) for name in names) if part is not None]
-        with models.quiet():
-            return bool(found) and all(len(part(prompt)["input_ids"]) > part.model_max_length for part in found)
+        return bool(found) and all(len(part(prompt)["input_ids"]) > part.model_max_length for part in found)
 
 
 def from_diffusers(pipeline: Any) -> ImageGenerator:
@@ -99,7 +96,7 @@ def parse_params(given: Mapping[str, JSON], accepted: frozenset[str]) -> dict[st
 
 def _valid(name: str, value: JSON) -> bool:
     if name == "negative_prompt":
-        return isinstance(value, str)
+        return isinstance(value, str) and is_unicode(value)
     if isinstance(value, bool):
         return False
     if name == "guidance_scale":
@@ -117,5 +114,5 @@ _WANTED = {
     "height": f"a multiple of 8, up to {MAX_SIDE}",
     "width": f"a multiple of 8, up to {MAX_SIDE}",
     "seed": "a whole number from 0, below 2^63",
-    "negative_prompt": "a text",
+    "negative_prompt": "a text in valid Unicode",
 }

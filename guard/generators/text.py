@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import secrets
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +12,22 @@ from typing import Any
 from guard import models
 from guard.digest import JSON, keyed
 from guard.errors import ConfigError, GenerationError, MissingExtra
+from guard.generators.prompt import is_unicode, prompt_text
 from guard.models import TextModel
+from guard.quiet import quiet
 from guard.types import Generated, Layer, Request, Text
 
 ALGORITHM = "kgw-lefthash-1"
 BIAS = 2.5
 GREENLIST_RATIO = 0.25
 MAX_NEW_TOKENS = 128
+# What transformers draws with where neither the request nor the model says; written out, so that the record says it.
+_DRAWING: dict[str, float | int] = {"temperature": 1.0, "top_p": 1.0, "top_k": 50}
 
 
 @dataclass(frozen=True, slots=True)
 class TextParams:
-    """What a request may ask for; None leaves the model's own setting. `temperature` 0 means greedy."""
+    """What a request may ask for; None leaves the model's own setting, else transformers'. `temperature` 0 means greedy."""
 
     max_new_tokens: int = MAX_NEW_TOKENS
     temperature: float | None = None
@@ -54,14 +57,14 @@ class TextGenerator:
         self.model = model
         self.watermark_key = watermark_key
         self.name = str(getattr(model.model.config, "model_type", "") or "text")
-        self._turn = threading.Lock()
+        self._turn = models.turn(model.model)
 
     def generate(self, request: Request) -> Generated:
         """Answer the prompt. Raises ConfigError for a request that cannot be met, GenerationError when the model fails."""
         params = parse_params(request.params)
         seed = secrets.randbits(63) if params.seed is None else params.seed
         try:
-            with self._turn, models.quiet():
+            with self._turn, quiet():
                 inputs, chat = _encode(self.model, request.prompt)
                 config = _generation_config(self.model, params, int(inputs["input_ids"].shape[1]))
                 layer = self._watermark(config, seed)
@@ -107,7 +110,7 @@ class TextGenerator:
         text, finish = _decode(self.model, ids, config, params)
         used: dict[str, JSON] = {"max_new_tokens": config.max_new_tokens, "do_sample": bool(config.do_sample)}
         if config.do_sample:
-            used |= {name: getattr(config, name) for name in ("temperature", "top_p", "top_k")}
+            used |= {name: getattr(config, name) for name in _DRAWING}
         if params.stop:
             used["stop"] = list(params.stop)
         facts: dict[str, JSON] = {
@@ -148,7 +151,7 @@ def detect_watermark(text: str, model: TextModel, key: bytes) -> WatermarkVerdic
         watermarking_config=_marking(key),
         ignore_repeated_ngrams=True,  # repeats would count one draw many times and make plain text look marked
     )
-    with models.quiet():
+    with quiet():
         ids = model.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
     if ids.shape[1] < 3:  # the detector wants a pair of tokens after a possible leading special token
         return WatermarkVerdict(0.0, 1.0, 0)
@@ -188,23 +191,27 @@ def _is_number(value: Any, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_stop(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and is_unicode(value)
+
+
 _VALID = {
     "max_new_tokens": lambda value: _is_int(value, 1),
-    "temperature": lambda value: _is_number(value, 0, 100),
+    "temperature": lambda value: _is_number(value, 0, 0) or _is_number(value, 1e-3, 100),
     "top_p": lambda value: _is_number(value, 1e-6, 1),
     "top_k": lambda value: _is_int(value, 0),
     "do_sample": lambda value: isinstance(value, bool),
     "seed": lambda value: _is_int(value, 0, 2**63 - 1),
-    "stop": lambda value: isinstance(value, tuple) and all(isinstance(each, str) and each for each in value),
+    "stop": lambda value: isinstance(value, tuple) and all(map(_is_stop, value)),
 }
 _WANTED = {
     "max_new_tokens": "a whole number from 1",
-    "temperature": "a number from 0 to 100",
+    "temperature": "0 (always the likeliest token), or a number from 0.001 to 100",
     "top_p": "a number above 0, up to 1",
     "top_k": "a whole number from 0 (0: no limit)",
     "do_sample": "true or false",
     "seed": "a whole number from 0, below 2^63",
-    "stop": "a text or a list of texts, none empty",
+    "stop": "a text or a list of texts, none empty, in valid Unicode",
 }
 
 
@@ -217,18 +224,21 @@ def _marking(key: bytes) -> Any:
 
 
 def _encode(model: TextModel, prompt: Any) -> tuple[dict[str, Any], bool]:
-    if not isinstance(prompt, Text):
-        raise ConfigError(f"a text model takes a text prompt, not {prompt.kind}")
-    if not prompt.text.strip():
-        raise ConfigError("the prompt is empty")
-    tokenizer = model.tokenizer
+    text, tokenizer = prompt_text(prompt), model.tokenizer
     chat = bool(getattr(tokenizer, "chat_template", None))
     if chat:
-        messages = [{"role": "user", "content": prompt.text}]
+        from jinja2 import TemplateError
+
+        messages = [{"role": "user", "content": text}]
         options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
-        encoded = tokenizer.apply_chat_template(messages, **options)
+        try:
+            encoded = tokenizer.apply_chat_template(messages, **options)
+        except TemplateError as error:
+            raise GenerationError(f"the chat template failed: {type(error).__name__}; see the chained error") from error
     else:
-        encoded = tokenizer(prompt.text, return_tensors="pt")
+        encoded = tokenizer(text, return_tensors="pt")
+    if not encoded["input_ids"].numel():
+        raise ConfigError("the model's tokenizer knows nothing of this prompt: no token is left of it")
     names = ("input_ids", "attention_mask")  # what else a tokenizer returns (token types), not every model takes
     return {name: encoded[name].to(model.device) for name in names if name in encoded}, chat
 
@@ -240,8 +250,8 @@ def _generation_config(model: TextModel, params: TextParams, prompt_tokens: int)
     if isinstance(limit, int):
         if prompt_tokens >= limit:
             raise ConfigError(f"the prompt has {prompt_tokens} tokens and the model reads {limit}: shorten the prompt")
-        if not model.model.config.is_encoder_decoder:
-            room = min(room, limit - prompt_tokens)
+        # An encoder-decoder starts its answer afresh, with one token of its own.
+        room = min(room, limit - (1 if model.model.config.is_encoder_decoder else prompt_tokens))
     config.max_length, config.max_new_tokens = None, room
     config.num_return_sequences, config.return_dict_in_generate = 1, False
     if config.pad_token_id is None:
@@ -253,11 +263,9 @@ def _generation_config(model: TextModel, params: TextParams, prompt_tokens: int)
     config.do_sample = not beams if params.do_sample is None else params.do_sample
     if config.do_sample and beams:
         config.num_beams = 1
-    for name in ("temperature", "top_p", "top_k"):
-        if not config.do_sample:
-            setattr(config, name, None)
-        elif getattr(params, name) is not None:
-            setattr(config, name, getattr(params, name))
+    for name, default in _DRAWING.items():
+        asked = next((value for value in (getattr(params, name), getattr(config, name)) if value is not None), default)
+        setattr(config, name, type(default)(asked) if config.do_sample else None)  # transformers refuses 1 for 1.0
     config.stop_strings = list(params.stop) or None
     return config
 

@@ -6,10 +6,12 @@ year and last five, because a credential without a time stamp stops holding on t
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
@@ -20,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from guard.digest import label
-from guard.errors import KeyFileError
-from guard.keys import KeyRing
+from guard.errors import ConfigError, KeyFileError
+from guard.keys import KeyRing, read_private
 
 logger = logging.getLogger(__name__)
 
@@ -94,14 +96,30 @@ def development_anchor(keys: KeyRing) -> str | None:
 
 def identity_from_files(chain: Path, key: Path, *, now: Clock = utcnow) -> Identity:
     """A user's own signer: a PEM chain (signer first) and its private key, which others must not be able to read."""
-    if _readable_by_others(key):
-        raise KeyFileError(f"others can read {key}: run  chmod 600 {key}")
-    private = _private_key(_bytes(key), key)
-    certificates = _certificates(_bytes(chain), chain)
+    private, certificates = _own_key(key), _own_chain(chain, now())
     if _spki(private.public_key()) != _spki(certificates[0].public_key()):
         raise KeyFileError(f"the key {key} does not belong to the first certificate in {chain}: put the signer first")
-    _check_signer(certificates[0], chain, now())
     return _identity(private, certificates)
+
+
+def configured_identity(chain: Path, key: Path, *, now: Clock = utcnow) -> Identity:
+    """The signer that the settings name. Raises ConfigError naming the setting that cannot serve."""
+    with _setting("c2pa_chain"):
+        _own_chain(chain, now())
+    with _setting("c2pa_key"):
+        return identity_from_files(chain, key, now=now)
+
+
+def configured_anchors(chain: Path | None) -> list[str]:
+    """The authority that issued the signer of the settings (the signer itself, where it stands alone), to be trusted.
+
+    Only that one: those above it vouch for more strangers. A renewed signer of the same authority stays trusted with it.
+    """
+    if chain is None:
+        return []
+    with _setting("c2pa_chain"):
+        certificates = _certificates(_bytes(chain), chain)
+    return [_pem(certificates[min(1, len(certificates) - 1)])]
 
 
 def read_anchors(path: Path) -> str:
@@ -225,6 +243,34 @@ def _certificates(data: bytes, path: Path) -> list[x509.Certificate]:
         raise KeyFileError(f"{path} holds no PEM certificate: check the file") from error
 
 
+@contextlib.contextmanager
+def _setting(name: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyFileError as error:
+        raise ConfigError(f"setting {name!r} (GUARD_{name.upper()}): {error}") from error
+
+
+def _own_key(path: Path) -> _Key:
+    try:
+        return _private_key(read_private(path), path)
+    except FileNotFoundError as error:
+        raise KeyFileError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
+def _own_chain(path: Path, now: dt.datetime) -> list[x509.Certificate]:
+    certificates = _certificates(_bytes(path), path)
+    for certificate, issuer in pairwise(certificates):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise KeyFileError(
+                f"the certificates in {path} do not follow each other: put the signer first, then its issuer, and so on"
+            ) from error
+    _check_signer(certificates[0], path, now)
+    return certificates
+
+
 def _check_signer(leaf: x509.Certificate, path: Path, now: dt.datetime) -> None:
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
         raise KeyFileError(
@@ -268,13 +314,6 @@ def _key_pem(key: _Key) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
-
-
-def _readable_by_others(path: Path) -> bool:
-    try:
-        return bool(path.stat().st_mode & 0o077)
-    except OSError as error:
-        raise KeyFileError(f"cannot read {path}: {error.strerror}; check the path") from error
 
 
 def _bytes(path: Path) -> bytes:

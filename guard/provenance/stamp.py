@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from guard import media
 from guard.digest import JSON, keyed
 from guard.errors import KeyFileError, MissingExtra, StampError
 from guard.keys import KeyRing
 from guard.provenance import credentials, manifest
-from guard.provenance.certs import Clock, Identity, development_identity, identity_from_files, utcnow
+from guard.provenance.certs import Clock, Identity, development_identity, utcnow
 from guard.types import Content, Image, Layer, PolicyRef, Stamp, Text
 
 logger = logging.getLogger(__name__)
@@ -24,14 +24,12 @@ _PROMPT_KEY = "prompt-digest"
 
 
 class Stamper:
-    """Makes the marks of one deployment. `signer` are the PEM files of a chain and its key; without them a development
-    authority signs, which says so."""
+    """Makes the marks of one deployment. `signer` signs images; without it a development authority does, which says so."""
 
-    def __init__(self, keys: KeyRing, *, signer: tuple[Path, Path] | None = None, clock: Clock = utcnow) -> None:
+    def __init__(self, keys: KeyRing, *, signer: Identity | None = None, clock: Clock = utcnow) -> None:
         self._keys = keys
-        self._signer = signer
         self._clock = clock
-        self._known: Identity | None = None
+        self._known = signer
 
     def stamp(
         self,
@@ -111,10 +109,7 @@ class Stamper:
 
     def _identity(self) -> Identity:
         if self._known is None:
-            if self._signer:
-                self._known = identity_from_files(*self._signer, now=self._clock)
-            else:
-                self._known = development_identity(self._keys, now=self._clock)
+            self._known = development_identity(self._keys, now=self._clock)
         return self._known
 
     def _prompt_digest(self, prompt: Content, request_id: str) -> str | None:

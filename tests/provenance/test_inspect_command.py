@@ -118,37 +118,19 @@ def test_every_result_exits_with_zero_and_unreadable_files_do_not(run: Callable[
     assert run().exit_code == 2
 
 
-def word_model(folder: Path) -> str:
-    """A tiny GPT-2 that babbles words, saved as a user's own model would be."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    words = {f"word{number}": number for number in range(298)} | {"<unk>": 298, "<end>": 299}
-    inner = Tokenizer(WordLevel(words, unk_token="<unk>"))
-    inner.pre_tokenizer = WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", eos_token="<end>")  # type: ignore[no-untyped-call]
-    size = GPT2Config(
-        vocab_size=300, n_positions=256, n_embd=16, n_layer=1, n_head=2, eos_token_id=299, bos_token_id=299
-    )
-    GPT2LMHeadModel(size).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.mark.slow
-def test_a_watermark_is_looked_for_with_the_model(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_watermark_is_looked_for_with_the_model(
+    run: Callable[..., Any], tmp_path: Path, tiny: Callable[[str], Path]
+) -> None:
     from guard.generators.text import TextGenerator
     from guard.models import load_text
     from guard.types import Generated, Request
 
-    model = word_model(tmp_path / "model")
+    model = tiny("gpt2")
     key = KeyRing(tmp_path / "home" / "keys").secret("watermark")
     for name, secret, verdict in (("marked", key, "probable"), ("plain", None, "no_evidence")):
         generator = TextGenerator(load_text(model), watermark_key=secret)
-        params = {"seed": 5, "max_new_tokens": 200, "do_sample": True, "top_k": 0}
-        made = generator.generate(Request(Text("word1 word2"), params=params))
+        made = generator.generate(Request(Text("Hello"), params={"seed": 5, "max_new_tokens": 200}))
         assert isinstance(made, Generated)
         (tmp_path / name).write_bytes(made.content.data)
         found = json.loads(run(tmp_path / name, "--model", model, "--json").stdout)

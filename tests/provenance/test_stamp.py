@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from guard.digest import label
 from guard.keys import KeyRing
 from guard.provenance import manifest
-from guard.provenance.certs import development_anchor, read_anchors, utcnow
+from guard.provenance.certs import development_anchor, identity_from_files, read_anchors, utcnow
 from guard.provenance.credentials import State, read
 from guard.provenance.inspect import inspect
 from guard.provenance.stamp import Stamper, manifest_sha256
@@ -151,7 +151,7 @@ def test_own_certificates_sign(
     draw: Draw, keys: KeyRing, policy: PolicyRef, own_files: Callable[..., tuple[Path, Path]]
 ) -> None:
     chain, key = own_files(ec.generate_private_key(ec.SECP256R1()), until=utcnow() + timedelta(days=9))
-    stamper = Stamper(keys, signer=(chain, key))
+    stamper = Stamper(keys, signer=identity_from_files(chain, key))
     signed, made = stamper.stamp(draw(), request_id="r", policy=policy, generator={})
     assert isinstance(signed, Image)
     assert made.layers[0].detail["development"] is False
