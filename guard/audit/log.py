@@ -98,9 +98,17 @@ class Log:
     """Appends to the one log of a database. Safe to share between threads, and between processes by the database's lock."""
 
     def __init__(
-        self, engine: Engine, keys: KeyRing, *, origin: str = ORIGIN, clock: Callable[[], datetime] = utcnow
+        self,
+        engine: Engine,
+        keys: KeyRing,
+        *,
+        origin: str = ORIGIN,
+        clock: Callable[[], datetime] = utcnow,
+        spacing: int = merkle.TILE_WIDTH,
     ) -> None:
+        """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept."""
         self.engine = engine
+        self._spacing = spacing
         self.origin = origin
         self.vault = Vault(keys)
         self._signer = NoteSigner(origin, keys.signing_key("log"))
@@ -133,7 +141,8 @@ class Log:
         """
         if not drafts:
             return []
-        ready = [self._prepare(draft) for draft in drafts]
+        now = self._clock()
+        ready = [self._prepare(draft, now) for draft in drafts]
         try:
             if within is None:
                 return self._group.submit(ready)
@@ -147,9 +156,8 @@ class Log:
 
     # --- sealing, without any lock of the database ---
 
-    def _prepare(self, draft: Draft) -> _Ready:
+    def _prepare(self, draft: Draft, now: datetime) -> _Ready:
         _require_valid(draft)
-        now = self._clock()
         entry_id = _new_id(now)
         sealed = tuple(
             (role, self.vault.seal(body, context=place(entry_id, role))) for role, body in draft.bodies.items()
@@ -191,27 +199,31 @@ class Log:
             if head is not None:
                 return self._sequence(connection, head, ready)
             _deposit(connection, ready)
-        return self._collect([item.id for item in ready])
+        try:
+            return self._collect(ready)
+        except RecordError as error:
+            raise RecordError(f"{error}; yet the entry is durable: ask again with the same request id") from error
 
-    def settle(self) -> int:
-        """Take in what other processes left in the inbox, perhaps before they died; how many entries that were."""
+    def settle(self) -> None:
+        """Take in what other processes left in the inbox, perhaps before they died."""
         with self._turn, writing(self.engine) as connection:
-            return len(self._sequence(connection, self._locked(connection), []))
+            self._sequence(connection, self._locked(connection), [])
 
-    def _collect(self, ids: Sequence[str]) -> list[Appended]:
+    def _collect(self, ready: Sequence[_Ready]) -> list[Appended]:
         """Deposited entries once they are in the log, whoever takes them in: this process or the one that holds the head."""
+        waiting = {item.id: item for item in ready}
         found: dict[str, Appended] = {}
-        while len(found) < len(ids):
+        while waiting:
             with writing(self.engine) as connection:
-                taken = self._sequence(connection, self._locked(connection), [])
-            found |= {entry.id: entry for entry in taken}
-            missing = [entry_id for entry_id in ids if entry_id not in found]
-            if missing:
-                with reading(self.engine) as connection:
-                    query = select(LogEntry.seq, LogEntry.id, LogEntry.occurred_at).where(LogEntry.id.in_(missing))
-                    rows = connection.execute(query).all()
-                found |= {row.id: Appended(*row, prove=self._prover(row.seq)) for row in rows}
-        return [found[entry_id] for entry_id in ids]
+                self._sequence(connection, self._locked(connection), [])
+            columns = (LogEntry.seq, LogEntry.id, LogEntry.occurred_at, LogEntry.leaf_hash)
+            with reading(self.engine) as connection:
+                rows = connection.execute(select(*columns).where(LogEntry.id.in_(waiting))).all()
+            for seq, entry_id, at, hashed in rows:
+                if hashed != waiting.pop(entry_id).row[6]:
+                    raise RecordError(_BROKEN.format(f"entry {seq} was changed in the inbox"))
+                found[entry_id] = Appended(seq, entry_id, at, self._prover(seq))
+        return [found[item.id] for item in ready]
 
     def _prover(self, seq: int) -> Callable[[], Receipt]:
         def prove() -> Receipt:
@@ -245,10 +257,7 @@ class Log:
     def _sequence(
         self, connection: Connection, head: merkle.CompactRange | None, ready: Sequence[_Ready]
     ) -> list[Appended]:
-        """Number entries, those of the inbox first, grow the tree, sign it, and move the head. `ready` are not deposited.
-
-        Answers with the entries of the inbox where `ready` is empty, else with those of `ready`.
-        """
+        """Number entries, those of the inbox first, grow the tree, sign it, and move the head; the entries of `ready`."""
         if head is None:
             raise RecordError(_BROKEN.format("the head is locked"))  # not reached: who waits for the lock gets it
         deposited = _withdraw(connection)
@@ -276,15 +285,14 @@ class Log:
         bodies = [(before + index, *row, None) for index, item in enumerate(items) for row in _body_rows(item)]
         insert_rows(connection, LogBody, bodies)
         _store_tiles(connection, changed, replaced)
-        _store_checkpoint(connection, before, checkpoint, note)
+        _store_checkpoint(connection, before, checkpoint, note, self._spacing)
         _move_head(connection, self.origin, head, before)
 
         def appended(index: int, item: _Ready) -> Appended:
             seq = before + index
             return Appended(seq, item.id, item.row[2], lambda: receipt(seq, item.row[6], note, checkpoint, nodes))
 
-        first = len(deposited) if ready else 0
-        return [appended(index, item) for index, item in enumerate(items) if index >= first]
+        return [appended(len(deposited) + index, item) for index, item in enumerate(ready)]
 
     def _require_sound(self, connection: Connection, head: merkle.CompactRange) -> None:
         """Refuse to build on a log whose entries are not numbered 0 to size - 1; learn the time of the last."""
@@ -421,9 +429,9 @@ def _store_tiles(
     connection.execute(insert(LogTile), rows)
 
 
-def _store_checkpoint(connection: Connection, before: int, checkpoint: Checkpoint, note: str) -> None:
-    """Keep the newest checkpoint, and one for each tile that filled up; one for each transaction would prove no more."""
-    if before // merkle.TILE_WIDTH == checkpoint.size // merkle.TILE_WIDTH:
+def _store_checkpoint(connection: Connection, before: int, checkpoint: Checkpoint, note: str, spacing: int) -> None:
+    """Keep the newest checkpoint and some on the way to it; one for each transaction would prove no more."""
+    if before // spacing == checkpoint.size // spacing:
         connection.execute(delete(LogCheckpoint).where(LogCheckpoint.size == before))
     connection.execute(insert(LogCheckpoint), [{"size": checkpoint.size, "root": checkpoint.root, "note": note}])
 
