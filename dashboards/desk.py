@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 
 from guard import review, settings
 from guard.audit.checkpoint import Checkpoint
-from guard.audit.log import Log, timestamp
+from guard.audit.draft import timestamp
+from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.receipt import to_json, verify_receipt
 from guard.audit.vault import Vault

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from guard import review
-from guard.audit.log import Appended, Draft, Log, timestamp, utcnow
+from guard.audit.draft import Draft, timestamp, utcnow
+from guard.audit.log import Appended, Log
 from guard.audit.read import Entry, Reader
 from guard.digest import JSON, canonical
 from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from

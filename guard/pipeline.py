@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from guard import settings
-from guard.audit.log import check_request_id, utcnow
+from guard.audit.draft import check_request_id, utcnow
 from guard.digest import JSON, canonical
 from guard.errors import CallerError
 from guard.flow import Deed, adrive, drive, examination, generation

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from guard import review
-from guard.audit.log import Appended, Draft, Log, timestamp
+from guard.audit.draft import Draft, timestamp
+from guard.audit.log import Appended, Log
 from guard.digest import canonical, label
 from guard.keys import KeyRing
 from guard.policy.load import from_document

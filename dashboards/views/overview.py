@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards import desk, identity, safe, words
 from guard import review
-from guard.audit.log import timestamp
+from guard.audit.draft import timestamp
 
 SPANS = {7: "7 days", 30: "30 days", 90: "90 days"}
 RAMPS = {

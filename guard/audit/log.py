@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 import threading
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -24,36 +22,21 @@ from sqlalchemy.exc import IntegrityError
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner
+from guard.audit.draft import Draft, Ready, prepare, timestamp, utcnow
 from guard.audit.group import Group
-from guard.audit.tree import action_of, read_tiles, receipt, state_of, stored_receipt
-from guard.audit.vault import Sealed, Vault, place
-from guard.digest import JSON, canonical
-from guard.errors import AlreadyRecorded, CallerError, ProofError, RecordError
+from guard.audit.tree import read_tiles, receipt, stored_receipt
+from guard.audit.vault import Sealed, Vault
+from guard.errors import AlreadyRecorded, ProofError, RecordError
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogInbox, LogInboxBody, LogOnce, LogTile
-from guard.types import Content, Receipt
+from guard.types import Receipt
 
-VERSION = 1
 ORIGIN = "genguard"
-MAX_LEAF = 0xFFFF  # tlog-tiles stores the length of an entry in 16 bits
-ONCE = frozenset({"generation", "continuation"})  # recorded at most once for a request id
-_RESERVED = frozenset({"v", "id", "kind", "at", "clock", "request_id", "bodies"})
-_WORD = re.compile(r"[a-z][a-z_]{0,31}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _MOST = 2000  # entries of the inbox that one transaction takes in
 _BROKEN = "the record does not fit together ({}); nothing was written: run  guard audit verify  before anything else"
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An entry to be recorded. `bodies` are the contents by role: prompt, output, release."""
-
-    kind: str
-    request_id: str | None
-    fields: Mapping[str, JSON]
-    bodies: Mapping[str, Content] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,29 +52,6 @@ class Appended:
     def receipt(self) -> Receipt:
         """The proof that the entry is under a signed checkpoint."""
         return self.prove()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A sealed entry without its number: the values of its row after `seq`, and those of its bodies."""
-
-    row: tuple[Any, ...]
-    bodies: tuple[tuple[str, Sealed], ...]
-    once: tuple[str, str] | None = None  # request id and kind, where such an entry may exist only once
-
-    @property
-    def id(self) -> str:
-        return str(self.row[0])
-
-
-def utcnow() -> datetime:
-    """The system's clock."""
-    return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """The record's form of a time: UTC, microseconds, always equally long and so sortable as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Log:
@@ -118,7 +78,7 @@ class Log:
         self._turn = (
             threading.RLock()
         )  # one transaction of this process at a time: threads queue here, not at the database
-        self._group: Group[list[_Ready], list[Appended]] = Group(self._commit)
+        self._group: Group[list[Ready], list[Appended]] = Group(self._commit)
 
     @property
     def vkey(self) -> str:
@@ -142,7 +102,7 @@ class Log:
         if not drafts:
             return []
         now = self._clock()
-        ready = [self._prepare(draft, now) for draft in drafts]
+        ready = [prepare(draft, self.vault, now, self._time(timestamp(now))) for draft in drafts]
         try:
             if within is None:
                 return self._group.submit(ready)
@@ -156,21 +116,6 @@ class Log:
 
     # --- sealing, without any lock of the database ---
 
-    def _prepare(self, draft: Draft, now: datetime) -> _Ready:
-        _require_valid(draft)
-        entry_id = _new_id(now)
-        sealed = tuple(
-            (role, self.vault.seal(body, context=place(entry_id, role))) for role, body in draft.bodies.items()
-        )
-        leaf = _leaf(draft, entry_id, sealed, timestamp(now), self._time(timestamp(now)))
-        data = _encoded(leaf)
-        row = (
-            entry_id, draft.kind, leaf["at"], draft.request_id, state_of(draft.fields), action_of(draft.fields),
-            merkle.leaf_hash(data), data,
-        )  # fmt: skip
-        once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
-        return _Ready(row, sealed, once)
-
     def _time(self, clock: str) -> str:
         """The clock, or the newest time known where the clock went back."""
         with self._times:
@@ -182,7 +127,7 @@ class Log:
 
     # --- committing ---
 
-    def _commit(self, batch: Sequence[list[_Ready]]) -> Sequence[list[Appended] | BaseException]:
+    def _commit(self, batch: Sequence[list[Ready]]) -> Sequence[list[Appended] | BaseException]:
         try:
             with self._turn:
                 appended = iter(self._store(list(chain.from_iterable(batch))))
@@ -193,7 +138,7 @@ class Log:
             return [error] * len(batch)
         return [[next(appended) for _ in one] for one in batch]
 
-    def _store(self, ready: Sequence[_Ready]) -> list[Appended]:
+    def _store(self, ready: Sequence[Ready]) -> list[Appended]:
         with writing(self.engine) as connection:
             head = self._locked(connection, wait=False)
             if head is not None:
@@ -209,7 +154,7 @@ class Log:
         with self._turn, writing(self.engine) as connection:
             self._sequence(connection, self._locked(connection), [])
 
-    def _collect(self, ready: Sequence[_Ready]) -> list[Appended]:
+    def _collect(self, ready: Sequence[Ready]) -> list[Appended]:
         """Deposited entries once they are in the log, whoever takes them in: this process or the one that holds the head."""
         waiting = {item.id: item for item in ready}
         found: dict[str, Appended] = {}
@@ -255,7 +200,7 @@ class Log:
             raise RecordError(_BROKEN.format("its head is malformed")) from error
 
     def _sequence(
-        self, connection: Connection, head: merkle.CompactRange | None, ready: Sequence[_Ready]
+        self, connection: Connection, head: merkle.CompactRange | None, ready: Sequence[Ready]
     ) -> list[Appended]:
         """Number entries, those of the inbox first, grow the tree, sign it, and move the head; the entries of `ready`."""
         if head is None:
@@ -288,7 +233,7 @@ class Log:
         _store_checkpoint(connection, before, checkpoint, note, self._spacing)
         _move_head(connection, self.origin, head, before)
 
-        def appended(index: int, item: _Ready) -> Appended:
+        def appended(index: int, item: Ready) -> Appended:
             seq = before + index
             return Appended(seq, item.id, item.row[2], lambda: receipt(seq, item.row[6], note, checkpoint, nodes))
 
@@ -301,57 +246,6 @@ class Log:
             raise RecordError(_BROKEN.format("entries are missing or too many"))
         with self._times:
             self._last_at = max(self._last_at or "", at)
-
-
-# --- the draft -----------------------------------------------------------------------------------------------------
-
-
-def _require_valid(draft: Draft) -> None:
-    taken = _RESERVED & set(draft.fields)
-    if taken:
-        raise CallerError(f"an entry's field cannot be called {min(taken)!r}: the record uses that name itself")
-    if not all(_WORD.fullmatch(word) for word in (draft.kind, *draft.bodies)):
-        raise CallerError("an entry's kind and the roles of its bodies must be lower-case words")
-    if draft.request_id is not None:
-        check_request_id(draft.request_id)
-
-
-def check_request_id(request_id: str) -> None:
-    """Raises CallerError for an id that the record does not take."""
-    if not (0 < len(request_id) <= 200 and request_id.isprintable()):
-        raise CallerError("a request id must have 1 to 200 printable characters")
-
-
-def _leaf(draft: Draft, entry_id: str, sealed: Sequence[tuple[str, Sealed]], clock: str, at: str) -> dict[str, JSON]:
-    leaf: dict[str, JSON] = {
-        **draft.fields,
-        "v": VERSION,
-        "id": entry_id,
-        "kind": draft.kind,
-        "at": at,
-        "request_id": draft.request_id,
-        "bodies": {role: body.facts for role, body in sealed},
-    }
-    if clock < at:  # a clock that went back cannot reorder the record, nor can what it said be hidden
-        leaf["clock"] = clock
-    return leaf
-
-
-def _encoded(leaf: Mapping[str, JSON]) -> bytes:
-    try:
-        data = canonical(leaf)
-    except (TypeError, ValueError) as error:
-        raise CallerError(f"an entry's fields must be plain JSON without NaN: {type(error).__name__}") from None
-    if len(data) > MAX_LEAF:
-        raise RecordError(f"an entry of {len(data)} bytes is too long (at most {MAX_LEAF}): record fewer details")
-    return data
-
-
-def _new_id(now: datetime) -> str:
-    """A UUID of version 7: random, but growing with time, so that the index on it grows at one end."""
-    milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
-    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
-    return str(uuid.UUID(int=value))
 
 
 # --- the transaction -----------------------------------------------------------------------------------------------
@@ -386,23 +280,23 @@ def _tile_bytes(size: int, level: int) -> int:
     return 32 * ((size >> (merkle.TILE_HEIGHT * level)) % merkle.TILE_WIDTH)
 
 
-def _claim_once(connection: Connection, ready: Sequence[_Ready]) -> None:
+def _claim_once(connection: Connection, ready: Sequence[Ready]) -> None:
     # In order, so that two transactions that meet here wait for each other in one direction only.
     claims = sorted({(*item.once, item.id) for item in ready if item.once})
     insert_rows(connection, LogOnce, claims)
 
 
-def _body_rows(item: _Ready) -> list[tuple[Any, ...]]:
+def _body_rows(item: Ready) -> list[tuple[Any, ...]]:
     return [(role, body.ciphertext, body.wrapped_key, body.lookup) for role, body in item.bodies]
 
 
-def _deposit(connection: Connection, ready: Sequence[_Ready]) -> None:
+def _deposit(connection: Connection, ready: Sequence[Ready]) -> None:
     _claim_once(connection, ready)
     insert_rows(connection, LogInbox, [item.row for item in ready])
     insert_rows(connection, LogInboxBody, [(item.id, *row) for item in ready for row in _body_rows(item)])
 
 
-def _withdraw(connection: Connection) -> list[_Ready]:
+def _withdraw(connection: Connection) -> list[Ready]:
     """Take entries out of the inbox, oldest first (PostgreSQL only; its readers see them until this commits)."""
     if connection.dialect.name != "postgresql":
         return []
@@ -417,7 +311,7 @@ def _withdraw(connection: Connection) -> list[_Ready]:
     for body in connection.execute(found):
         sealed = Sealed({}, body.ciphertext, body.wrapped_key, body.lookup)
         bodies.setdefault(body.id, []).append((body.role, sealed))
-    return [_Ready(row, tuple(bodies.get(row[0], ()))) for row in rows]
+    return [Ready(row, tuple(bodies.get(row[0], ()))) for row in rows]
 
 
 def _store_tiles(

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, make_url
 
 from guard import settings
 from guard.audit.checkpoint import NoteSigner
-from guard.audit.log import ORIGIN, timestamp
+from guard.audit.draft import timestamp
+from guard.audit.log import ORIGIN
 from guard.audit.read import Entry, Reader
 from guard.audit.receipt import from_json, to_json, verify_receipt
 from guard.audit.vault import Vault

@@ -184,7 +184,7 @@ def _name(given: str | None) -> str:
 
 
 def _now() -> str:
-    from guard.audit.log import timestamp
+    from guard.audit.draft import timestamp
 
     return timestamp(datetime.now(UTC))
 

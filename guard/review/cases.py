@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, insert, or_, select, update
 
-from guard.audit.log import Appended, Draft, Log, timestamp
+from guard.audit.draft import Draft, timestamp
+from guard.audit.log import Appended, Log
 from guard.digest import JSON
 from guard.errors import ReviewError
 from guard.review.model import COLUMNS, URGENCY, Case, Filter, Ruling, conditions, from_row

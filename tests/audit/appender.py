@@ -14,7 +14,8 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from guard.audit.log import Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Log
 from guard.keys import KeyRing
 from guard.store.engine import open_engine
 from guard.types import Text

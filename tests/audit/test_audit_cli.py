@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from guard.audit.log import Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Log
 from guard.cli import audit, db
 from guard.digest import JSON
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError

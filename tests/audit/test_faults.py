@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event, func, insert, select, text
 
-from guard.audit.log import Appended, Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Appended, Log
 from guard.audit.read import Reader
 from guard.audit.receipt import from_json, verify_receipt
 from guard.audit.verify import verify

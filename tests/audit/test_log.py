@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, Executable, func, insert, select, tex
 
 from guard.audit import merkle
 from guard.audit.checkpoint import open_checkpoint
-from guard.audit.log import MAX_LEAF, Appended, Draft, Log
+from guard.audit.draft import MAX_LEAF, Draft
+from guard.audit.log import Appended, Log
 from guard.audit.read import Reader
 from guard.audit.receipt import from_json, to_json, verify_receipt
 from guard.audit.verify import verify

@@ -15,7 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, select, text
 
 from guard import bundled
-from guard.audit.log import Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Log
 from guard.audit.verify import verify
 from guard.errors import ConfigError, NotMigrated, RecordError
 from guard.keys import KeyRing

@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner
-from guard.audit.log import Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Log
 from guard.audit.verify import Report, verify
 from guard.digest import JSON, canonical
 from guard.errors import GuardError, NoteError

@@ -17,7 +17,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from guard.audit.log import Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Log
 from guard.audit.verify import verify
 from guard.isolate import Workers
 from guard.keys import KeyRing

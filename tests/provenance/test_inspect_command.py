@@ -13,7 +13,8 @@ import typer
 from typer.testing import CliRunner
 
 import guard.cli.inspect as command
-from guard.audit.log import Draft, Log
+from guard.audit.draft import Draft
+from guard.audit.log import Log
 from guard.errors import ConfigError, KeyFileError
 from guard.keys import KeyRing
 from guard.provenance.certs import Identity

@@ -1,0 +1,122 @@
+"""An entry before it has a number: what is to be recorded, and its sealed form, made without any lock."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from guard.audit import merkle
+from guard.audit.tree import action_of, state_of
+from guard.audit.vault import Sealed, Vault, place
+from guard.digest import JSON, canonical
+from guard.errors import CallerError, RecordError
+from guard.types import Content
+
+VERSION = 1
+MAX_LEAF = 0xFFFF  # tlog-tiles stores the length of an entry in 16 bits
+ONCE = frozenset({"generation", "continuation"})  # recorded at most once for a request id
+_RESERVED = frozenset({"v", "id", "kind", "at", "clock", "request_id", "bodies"})
+_WORD = re.compile(r"[a-z][a-z_]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry to be recorded. `bodies` are the contents by role: prompt, output, release."""
+
+    kind: str
+    request_id: str | None
+    fields: Mapping[str, JSON]
+    bodies: Mapping[str, Content] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A sealed entry without its number: the values of its row after `seq`, and those of its bodies."""
+
+    row: tuple[Any, ...]
+    bodies: tuple[tuple[str, Sealed], ...]
+    once: tuple[str, str] | None = None  # request id and kind, where such an entry may exist only once
+
+    @property
+    def id(self) -> str:
+        return str(self.row[0])
+
+
+def utcnow() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """The record's form of a time: UTC, microseconds, always equally long and so sortable as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def prepare(draft: Draft, vault: Vault, now: datetime, at: str) -> Ready:
+    """Seal a draft. `now` is the clock; `at` the time of the entry, later than the clock where that went back.
+
+    Raises CallerError for what no entry can hold, RecordError for one that is too long.
+    """
+    _require_valid(draft)
+    entry_id = _new_id(now)
+    sealed = tuple((role, vault.seal(body, context=place(entry_id, role))) for role, body in draft.bodies.items())
+    data = _encoded(_leaf(draft, entry_id, sealed, timestamp(now), at))
+    row = (
+        entry_id, draft.kind, at, draft.request_id, state_of(draft.fields), action_of(draft.fields),
+        merkle.leaf_hash(data), data,
+    )  # fmt: skip
+    once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
+    return Ready(row, sealed, once)
+
+
+def _require_valid(draft: Draft) -> None:
+    taken = _RESERVED & set(draft.fields)
+    if taken:
+        raise CallerError(f"an entry's field cannot be called {min(taken)!r}: the record uses that name itself")
+    if not all(_WORD.fullmatch(word) for word in (draft.kind, *draft.bodies)):
+        raise CallerError("an entry's kind and the roles of its bodies must be lower-case words")
+    if draft.request_id is not None:
+        check_request_id(draft.request_id)
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises CallerError for an id that the record does not take."""
+    if not (0 < len(request_id) <= 200 and request_id.isprintable()):
+        raise CallerError("a request id must have 1 to 200 printable characters")
+
+
+def _leaf(draft: Draft, entry_id: str, sealed: Sequence[tuple[str, Sealed]], clock: str, at: str) -> dict[str, JSON]:
+    leaf: dict[str, JSON] = {
+        **draft.fields,
+        "v": VERSION,
+        "id": entry_id,
+        "kind": draft.kind,
+        "at": at,
+        "request_id": draft.request_id,
+        "bodies": {role: body.facts for role, body in sealed},
+    }
+    if clock < at:  # a clock that went back cannot reorder the record, nor can what it said be hidden
+        leaf["clock"] = clock
+    return leaf
+
+
+def _encoded(leaf: Mapping[str, JSON]) -> bytes:
+    try:
+        data = canonical(leaf)
+    except (TypeError, ValueError) as error:
+        raise CallerError(f"an entry's fields must be plain JSON without NaN: {type(error).__name__}") from None
+    if len(data) > MAX_LEAF:
+        raise RecordError(f"an entry of {len(data)} bytes is too long (at most {MAX_LEAF}): record fewer details")
+    return data
+
+
+def _new_id(now: datetime) -> str:
+    """A UUID of version 7: random, but growing with time, so that the index on it grows at one end."""
+    milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
+    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+    return str(uuid.UUID(int=value))
