@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, func, or_, select
 
 from guard.audit import merkle
+from guard.audit.leaf import parse_leaf
 from guard.audit.tree import VERIFY, action_of, newest_note, parse_checkpoint, state_of, stored_receipt
 from guard.audit.vault import Vault, place
 from guard.errors import ConfigError, EvidenceError
@@ -182,12 +182,3 @@ def _entry(row: Any) -> Entry:
         row.leaf,
         parse_leaf(row.leaf) or {},
     )
-
-
-def parse_leaf(leaf: object) -> dict[str, Any] | None:
-    """The fields of a leaf; None where the bytes are not a JSON object."""
-    try:
-        fields = json.loads(leaf) if isinstance(leaf, bytes) else None
-    except (ValueError, RecursionError):
-        return None
-    return fields if isinstance(fields, dict) else None

@@ -5,7 +5,6 @@ It shares with the writer the digests, the table definitions and the pure functi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.leaf import parse_leaf
+from guard.audit.sweep import SKEW, quick
 from guard.audit.vault import Vault
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
@@ -25,11 +26,12 @@ from guard.store.failure import explain, is_damage
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
 MAX_PROBLEMS = 1000
-SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+_REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action")  # in the order of the columns after seq
 
 Row = Any
 T = TypeVar("T")
@@ -66,18 +68,23 @@ def verify(
     against: str | None = None,
     vault: Vault | None = None,
     progress: Progress | None = None,
+    jobs: int | None = None,
 ) -> Report:
     """Check the whole record with the log's verification key.
 
     `against` is a checkpoint kept from earlier: the record must extend it, so a cut tail, an old backup and a rewritten
     history are found. With a `vault`, sealed content is decrypted and compared with what the entries commit to.
-    `progress` is called with the entries done and the entries in all.
+    `progress` is called with the entries done and the entries in all. `jobs` is how many processes look at a long record
+    first (default: one a core); what they do not find sound is read again with care, so the answer is the same.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
     kept = open_checkpoint(against, vkey) if against is not None else None
     run = _Run(vkey, kept, vault, progress)
     try:
         with snapshot(engine) as connection:
+            sound = quick(engine, connection, vkey, kept, progress, jobs) if vault is None else None
+            if sound is not None:
+                return Report(True, sound.size, sound.root, (), None, sound.note)
             run.read(connection)
     except SQLAlchemyError as error:
         if not is_damage(error):
@@ -204,17 +211,18 @@ class _Run:
         return True
 
     def _entry(self, connection: Connection, row: Row, bodies: _Ahead) -> None:
-        seq = row.seq
-        hashed = merkle.leaf_hash(row.leaf) if isinstance(row.leaf, bytes) else b""
-        if row.leaf_hash != hashed:
+        seq, leaf = row.seq, row.leaf
+        hashed = merkle.leaf_hash(leaf) if isinstance(leaf, bytes) else b""
+        same = row.leaf_hash == hashed
+        if not same:
             self.report(seq, "its content was changed: the leaf does not have its hash")
-        fields = _parse(row.leaf)
+        fields = parse_leaf(leaf)
         if fields is None:
             self.report(seq, "its leaf is not a JSON object")
         else:
             for what in self._columns(row, fields):
                 self.report(seq, what)
-            if row.leaf_hash == hashed:  # else the time is not to be believed, nor compared with the next
+            if same:  # else the time is not to be believed, nor compared with the next
                 self._time(seq, fields.get("at"))
         self._entry_bodies(seq, fields or {}, bodies)
         self.tree.append(hashed or bytes(DIGEST_SIZE))
@@ -224,27 +232,29 @@ class _Run:
         decision = fields.get("decision")
         state = fields.get("state")
         action = decision.get("action") if isinstance(decision, dict) else None
-        pairs = (
-            ("id", row.id, fields.get("id")),
-            ("kind", row.kind, fields.get("kind")),
-            ("occurred_at", row.occurred_at, fields.get("at")),
-            ("request_id", row.request_id, fields.get("request_id")),
-            ("state", row.state, state if isinstance(state, str) else None),
-            ("action", row.action, action if isinstance(action, str) else None),
+        signed = (
+            fields.get("id"),
+            fields.get("kind"),
+            fields.get("at"),
+            fields.get("request_id"),
+            state if isinstance(state, str) else None,
+            action if isinstance(action, str) else None,
         )
-        for name, column, signed in pairs:
-            if type(column) is not type(signed) or column != signed:
-                yield f"the column {name} differs from what the leaf says"
+        columns = tuple(row[1:7])
+        if columns != signed or list(map(type, columns)) != list(map(type, signed)):
+            for name, column, said in zip(_REPEATED, columns, signed, strict=True):
+                if type(column) is not type(said) or column != said:
+                    yield f"the column {name} differs from what the leaf says"
         if fields.get("v") != 1:
             yield "its leaf has an unknown version"
 
     def _time(self, seq: int, at: object) -> None:
         if not isinstance(at, str) or not _TIME.fullmatch(at):
             self.report(seq, "its time is malformed")
-        elif at < self._last_at and (_moment(self._last_at) - _moment(at)).total_seconds() > SKEW:
+        elif at >= self._last_at:
+            self._last_at = at
+        elif (_moment(self._last_at) - _moment(at)).total_seconds() > SKEW:
             self.report(seq, f"its time lies more than {SKEW} s before that of an entry before it")
-        else:
-            self._last_at = max(self._last_at, at)
 
     # --- bodies ---
 
@@ -382,11 +392,3 @@ def _moment(at: str) -> datetime:
 def _at_most(value: object, limit: object) -> bool:
     """Whether a row sorts no later; a value of a wrong type, which only tampering leaves, is dealt with at once."""
     return not isinstance(value, int) or not isinstance(limit, int) or value <= limit
-
-
-def _parse(leaf: object) -> dict[str, Any] | None:
-    try:
-        fields = json.loads(leaf) if isinstance(leaf, bytes) else None
-    except (ValueError, RecursionError):
-        return None
-    return fields if isinstance(fields, dict) else None

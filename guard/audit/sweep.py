@@ -1,0 +1,317 @@
+"""A quick look over a whole record by several processes: a yes or a no, and no diagnosis.
+
+It says yes only where `guard.audit.verify` would find nothing; whatever else it meets is left to that module, which names
+what is wrong. `python -m guard.audit.sweep` is one of the processes; it reads its task as JSON from stdin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+from hashlib import sha256
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import Connection, Engine, func, select
+
+from guard.audit import merkle
+from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.errors import NoteError, ProofError
+from guard.store.engine import integrity, open_engine, snapshot
+from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
+
+SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
+WORTHWHILE = 20_000  # entries: below, starting processes costs more than they save
+_AT_ONCE = 500
+_REPORT_EVERY = 4096
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sound stretch comes to: the roots of its full tiles (hex), the hashes of a last part, and its times."""
+
+    tiles: list[str]
+    edge: str
+    bodies: int
+    first_at: str
+    last_at: str
+
+
+def sweep(connection: Connection, start: int, end: int, progress: Callable[[int], None] | None = None) -> Swept | None:
+    """Look at the entries from `start` (a multiple of 256) to `end`; None where anything is not as it should be."""
+    columns, inside = LogEntry.__table__.columns, (LogEntry.seq >= start, LogEntry.seq < end)
+    options = {"yield_per": _AT_ONCE}
+    content = (LogBody.seq, LogBody.role, LogBody.ciphertext, LogBody.wrapped_key, LogBody.lookup, LogBody.erased_at)
+    there = (LogBody.seq >= start, LogBody.seq < end)
+    sealed = select(*content).where(*there).order_by(LogBody.seq, LogBody.role)
+    with (
+        connection.execute(
+            select(*columns).where(*inside).order_by(LogEntry.seq), execution_options=options
+        ) as entries,
+        connection.execute(sealed, execution_options=options) as bodies,
+    ):
+        return _swept(connection, start, end, entries, iter(bodies), progress)
+
+
+def _swept(
+    connection: Connection,
+    start: int,
+    end: int,
+    entries: Iterable[Any],
+    bodies: Iterator[Any],
+    progress: Callable[[int], None] | None,
+) -> Swept | None:
+    tiles: list[str] = []
+    edge: list[bytes] = []
+    count, at_last, at_first, expected = 0, "", "~", start
+    body = next(bodies, None)
+    for seq, *repeated, leaf_hash, leaf in entries:
+        if seq != expected or type(leaf) is not bytes or type(leaf_hash) is not bytes:
+            return None
+        expected += 1
+        hashed = sha256(b"\x00" + leaf).digest()
+        fields = _fields(leaf)
+        if hashed != leaf_hash or fields is None or fields.get("v") != 1 or not _repeats(repeated, fields):
+            return None
+        at = fields["at"]
+        if at < at_last and not _close(at, at_last):
+            return None
+        at_last, at_first = max(at, at_last), min(at, at_first)
+        promised = fields.get("bodies")
+        left = dict(promised) if type(promised) is dict else {}
+        while body is not None and body[0] == seq:
+            _, role, ciphertext, wrapped, lookup, erased = body
+            facts = left.pop(role, None)
+            if type(facts) is not dict or erased is not None or not _sealed(facts, ciphertext, wrapped, lookup):
+                return None
+            count += 1
+            body = next(bodies, None)
+        if left or (body is not None and (type(body[0]) is not int or body[0] < seq)):
+            return None
+        edge.append(hashed)
+        if len(edge) == merkle.TILE_WIDTH:
+            if _tile(connection, seq // merkle.TILE_WIDTH) != b"".join(edge):
+                return None
+            tiles.append(merkle.perfect_root(edge).hex())
+            edge.clear()
+        if progress is not None and expected % _REPORT_EVERY == 0:
+            progress(expected - start)
+    if expected != end or body is not None:
+        return None
+    if edge and _tile(connection, end // merkle.TILE_WIDTH) != b"".join(edge):
+        return None
+    return Swept(tiles, b"".join(edge).hex(), count, at_first, at_last)
+
+
+def _fields(leaf: bytes) -> dict[str, Any] | None:
+    try:
+        fields = from_json(leaf)
+    except ValueError:  # lone surrogates among others: rare, and for the careful reader
+        return None
+    return fields if type(fields) is dict else None
+
+
+def _repeats(columns: Sequence[object], fields: Mapping[str, Any]) -> bool:
+    """Whether the columns say what the leaf says, in the same types."""
+    decision, state = fields.get("decision"), fields.get("state")
+    action = decision.get("action") if type(decision) is dict else None
+    said = (
+        fields.get("id"), fields.get("kind"), fields.get("at"), fields.get("request_id"),
+        state if type(state) is str else None, action if type(action) is str else None,
+    )  # fmt: skip
+    texts = type(said[0]) is type(said[1]) is type(said[2]) is str and len(said[2]) == 27
+    return texts and tuple(columns) == said and (said[3] is None or type(said[3]) is str)
+
+
+def _close(at: str, newest: str) -> bool:
+    try:
+        return (datetime.fromisoformat(newest) - datetime.fromisoformat(at)).total_seconds() <= SKEW
+    except (ValueError, TypeError):
+        return False
+
+
+def _sealed(facts: Mapping[str, Any], ciphertext: object, wrapped: object, lookup: object) -> bool:
+    if type(ciphertext) is not bytes or type(wrapped) is not bytes or type(lookup) is not bytes:
+        return False
+    same = sha256(ciphertext).hexdigest() == facts.get("ct_sha256")
+    return same and sha256(wrapped + lookup).hexdigest() == facts.get("row_sha256")
+
+
+def _tile(connection: Connection, index: int) -> object:
+    query = select(LogTile.hashes).where(LogTile.level == 0, LogTile.idx == index)
+    return connection.execute(query).scalar_one_or_none()
+
+
+# --- several at once -----------------------------------------------------------------------------------------------
+
+
+def sweep_all(engine: Engine, size: int, jobs: int, progress: Progress | None = None) -> list[Swept] | None:
+    """Sweep a record in `jobs` stretches, each in a process of its own; None where one of them is not sound."""
+    stretches = _stretches(size, jobs)
+    done = [0] * len(stretches)
+    answers: list[Swept | None] = [None] * len(stretches)
+    lock = threading.Lock()
+
+    def follow(number: int, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            said = json.loads(line)
+            if isinstance(said, int):
+                with lock:
+                    done[number] = said
+                    if progress:
+                        progress(sum(done), size)
+            else:
+                answers[number] = Swept(**said) if said else None
+
+    url = engine.url.render_as_string(hide_password=False)
+    with contextlib.ExitStack() as stack:
+        threads = []
+        for number, (start, end) in enumerate(stretches):
+            command = [sys.executable, "-P", "-m", "guard.audit.sweep"]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                )
+            )
+            stack.callback(process.kill)
+            if process.stdin is not None:  # not on the command line, where others could read a password
+                process.stdin.write(json.dumps({"url": url, "start": start, "end": end}))
+                process.stdin.close()
+            threads.append(threading.Thread(target=follow, args=(number, process)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+    swept = [answer for answer in answers if answer is not None]
+    return swept if len(swept) == len(stretches) and _in_order(swept) else None
+
+
+def _stretches(size: int, jobs: int) -> list[tuple[int, int]]:
+    """Equal parts that begin at the edges of tiles."""
+    tiles = -(-size // merkle.TILE_WIDTH)
+    each = max(1, -(-tiles // jobs)) * merkle.TILE_WIDTH
+    return [(start, min(start + each, size)) for start in range(0, size, each)]
+
+
+def _in_order(swept: Sequence[Swept]) -> bool:
+    newest = ""
+    for part in swept:
+        if part.first_at < newest and not _close(part.first_at, newest):
+            return False
+        newest = max(newest, part.last_at)
+    return True
+
+
+# --- one record of sound stretches ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A record in which nothing is wrong."""
+
+    size: int
+    root: str
+    note: str
+
+
+def quick(
+    engine: Engine,
+    connection: Connection,
+    vkey: str,
+    kept: Checkpoint | None = None,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> Sound | None:
+    """Look at a long record with `jobs` processes (default: one a core); None: read it with care."""
+    size = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
+    wanted = _jobs(engine, size) if jobs is None else jobs
+    if not wanted or not size or integrity(connection):
+        return None
+    swept = sweep_all(engine, size, wanted, progress)
+    return whole(connection, vkey, kept, size, swept) if swept else None
+
+
+def _jobs(engine: Engine, size: int) -> int:
+    """0 for a short record, and for one that lives in this process's memory."""
+    memory = engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
+    return 0 if memory or size < WORTHWHILE else max(1, os.cpu_count() or 1)
+
+
+def whole(
+    connection: Connection, vkey: str, kept: Checkpoint | None, size: int, swept: Sequence[Swept]
+) -> Sound | None:
+    """Whether sound stretches make a sound record: tree, head and checkpoints as they must be, and nothing besides."""
+    upper = _upper_tiles(swept)
+    leaves = lru_cache(maxsize=16)(partial(_leaf_tile, connection))
+    nodes = merkle.TileNodes(lambda level, index: upper[level, index] if level else leaves(index))
+    counts = [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (LogTile, LogBody)]
+    if counts != [len(upper) + -(-size // merkle.TILE_WIDTH), sum(part.bodies for part in swept)]:
+        return None
+    stored = connection.execute(select(LogTile.level, LogTile.idx, LogTile.hashes).where(LogTile.level > 0)).all()
+    if {(row.level, row.idx): row.hashes for row in stored} != upper:
+        return None
+    heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
+    if [tuple(row) for row in heads] != [(vkey_name(vkey), size, b"".join(merkle.stored_peaks(size, nodes)))]:
+        return None
+    notes = connection.execute(select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size)).all()
+    if not notes or notes[-1].size != size or not all(_signed(vkey, row, size, nodes) for row in notes):
+        return None
+    if kept is not None and (kept.size > size or merkle.tree_root(kept.size, nodes) != kept.root):
+        return None
+    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note)
+
+
+def _upper_tiles(swept: Sequence[Swept]) -> dict[merkle.TileId, bytes]:
+    """The tiles above the leaves, from the roots of the full tiles below them."""
+    tiles: dict[merkle.TileId, bytes] = {}
+    level, hashes = 1, [bytes.fromhex(root) for part in swept for root in part.tiles]
+    while hashes:
+        parts = [hashes[at : at + merkle.TILE_WIDTH] for at in range(0, len(hashes), merkle.TILE_WIDTH)]
+        tiles |= {(level, index): b"".join(part) for index, part in enumerate(parts)}
+        level, hashes = level + 1, [merkle.perfect_root(part) for part in parts if len(part) == merkle.TILE_WIDTH]
+    return tiles
+
+
+def _leaf_tile(connection: Connection, index: int) -> bytes:
+    """A tile of leaf hashes; the sweep found it to be that of the entries."""
+    hashes = _tile(connection, index)
+    return hashes if isinstance(hashes, bytes) else b""
+
+
+def _signed(vkey: str, row: Any, size: int, nodes: merkle.ReadNode) -> bool:
+    try:
+        signed = open_checkpoint(row.note if isinstance(row.note, str) else "", vkey)
+        fits = type(row.size) is int and 0 < row.size <= size
+        return (
+            fits
+            and (signed.size, signed.root) == (row.size, row.root)
+            and merkle.tree_root(row.size, nodes) == row.root
+        )
+    except (NoteError, ProofError):
+        return False
+
+
+def _main() -> None:
+    task = json.loads(sys.stdin.read())
+
+    def say(value: object) -> None:
+        sys.stdout.write(json.dumps(value) + "\n")
+        sys.stdout.flush()
+
+    engine = open_engine(task["url"], create=False)
+    with snapshot(engine) as connection:
+        found = sweep(connection, task["start"], task["end"], progress=say)
+    say(asdict(found) if found else None)
+
+
+if __name__ == "__main__":
+    _main()
