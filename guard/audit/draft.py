@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,15 +56,15 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def prepare(draft: Draft, vault: Vault, now: datetime, at: str) -> Ready:
-    """Seal a draft. `now` is the clock; `at` the time of the entry, later than the clock where that went back.
+def prepare(draft: Draft, vault: Vault, now: datetime, clock: str, at: str) -> Ready:
+    """Seal a draft. `now` is the clock, also as `clock`; `at` the time of the entry, later where the clock went back.
 
     Raises CallerError for what no entry can hold, RecordError for one that is too long.
     """
     _require_valid(draft)
     entry_id = _new_id(now)
     sealed = tuple((role, vault.seal(body, context=place(entry_id, role))) for role, body in draft.bodies.items())
-    data = _encoded(_leaf(draft, entry_id, sealed, timestamp(now), at))
+    data = _encoded(_leaf(draft, entry_id, sealed, clock, at))
     row = (
         entry_id, draft.kind, at, draft.request_id, state_of(draft.fields), action_of(draft.fields),
         merkle.leaf_hash(data), data,
@@ -117,6 +116,5 @@ def _encoded(leaf: Mapping[str, JSON]) -> bytes:
 
 def _new_id(now: datetime) -> str:
     """A UUID of version 7: random, but growing with time, so that the index on it grows at one end."""
-    milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
-    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
-    return str(uuid.UUID(int=value))
+    time, noise = f"{int(now.timestamp() * 1000) & (1 << 48) - 1:012x}", secrets.token_hex(10)
+    return f"{time[:8]}-{time[8:]}-7{noise[:3]}-{'89ab'[int(noise[3], 16) & 3]}{noise[4:7]}-{noise[7:19]}"

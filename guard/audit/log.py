@@ -7,36 +7,30 @@ the inboxes of all. So nobody ever retries, and the log is dense. SQLite lets on
 
 from __future__ import annotations
 
-import contextlib
-import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, select
 
-from guard.audit import merkle
+from guard.audit import merkle, rows
 from guard.audit.checkpoint import Checkpoint, NoteSigner
 from guard.audit.draft import Draft, Ready, prepare, timestamp, utcnow
 from guard.audit.group import Group
+from guard.audit.rows import Edge
 from guard.audit.tree import read_tiles, receipt, stored_receipt
-from guard.audit.vault import Sealed, Vault
+from guard.audit.vault import Vault
 from guard.errors import AlreadyRecorded, ProofError, RecordError
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
-from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogInbox, LogInboxBody, LogOnce, LogTile
+from guard.store.tables import LogBody, LogEntry
 from guard.types import Receipt
 
 ORIGIN = "genguard"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-_MOST = 2000  # entries of the inbox that one transaction takes in
-_BROKEN = "the record does not fit together ({}); nothing was written: run  guard audit verify  before anything else"
 
 
 @dataclass(frozen=True)
@@ -78,6 +72,7 @@ class Log:
         self._turn = (
             threading.RLock()
         )  # one transaction of this process at a time: threads queue here, not at the database
+        self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
         self._group: Group[list[Ready], list[Appended]] = Group(self._commit)
 
     @property
@@ -102,7 +97,9 @@ class Log:
         if not drafts:
             return []
         now = self._clock()
-        ready = [prepare(draft, self.vault, now, self._time(timestamp(now))) for draft in drafts]
+        clock = timestamp(now)
+        at = self._time(clock)
+        ready = [prepare(draft, self.vault, now, clock, at) for draft in drafts]
         try:
             if within is None:
                 return self._group.submit(ready)
@@ -121,7 +118,7 @@ class Log:
         with self._times:
             if self._last_at is None:
                 with reading(self.engine) as connection:
-                    self._last_at = _last(connection)[1]
+                    self._last_at = rows.last(connection)[1]
             self._last_at = max(self._last_at, clock)
             return self._last_at
 
@@ -143,7 +140,7 @@ class Log:
             head = self._locked(connection, wait=False)
             if head is not None:
                 return self._sequence(connection, head, ready)
-            _deposit(connection, ready)
+            rows.deposit(connection, ready)
         try:
             return self._collect(ready)
         except RecordError as error:
@@ -163,10 +160,10 @@ class Log:
                 self._sequence(connection, self._locked(connection), [])
             columns = (LogEntry.seq, LogEntry.id, LogEntry.occurred_at, LogEntry.leaf_hash)
             with reading(self.engine) as connection:
-                rows = connection.execute(select(*columns).where(LogEntry.id.in_(waiting))).all()
-            for seq, entry_id, at, hashed in rows:
+                taken = connection.execute(select(*columns).where(LogEntry.id.in_(waiting))).all()
+            for seq, entry_id, at, hashed in taken:
                 if hashed != waiting.pop(entry_id).row[6]:
-                    raise RecordError(_BROKEN.format(f"entry {seq} was changed in the inbox"))
+                    raise RecordError(rows.BROKEN.format(f"entry {seq} was changed in the inbox"))
                 found[entry_id] = Appended(seq, entry_id, at, self._prover(seq))
         return [found[item.id] for item in ready]
 
@@ -175,7 +172,7 @@ class Log:
             with reading(self.engine) as connection:
                 made = stored_receipt(connection, seq)
             if made is None:
-                raise RecordError(_BROKEN.format(f"entry {seq} is gone"))
+                raise RecordError(rows.BROKEN.format(f"entry {seq} is gone"))
             return made
 
         return prove
@@ -185,156 +182,59 @@ class Log:
 
         None: another process has it, and `wait` is false.
         """
-        query = select(LogHead.origin, LogHead.size, LogHead.peaks)
-        rows = connection.execute(query.with_for_update(skip_locked=not wait)).all()
-        if not rows and not connection.execute(query).first():
-            _create_head(connection, self.origin)
-            rows = connection.execute(query.with_for_update()).all()
-        if not rows and not wait:
+        heads = rows.heads(connection, wait=wait)
+        if not heads and not rows.heads(connection):
+            rows.create_head(connection, self.origin)
+            heads = rows.heads(connection, wait=True)
+        if not heads and not wait:
             return None
-        if len(rows) != 1 or rows[0].origin != self.origin:
+        if len(heads) != 1 or heads[0].origin != self.origin:
             raise RecordError(f"this database holds another log than {self.origin!r}: use its own database or origin")
         try:
-            return merkle.CompactRange(rows[0].size, rows[0].peaks)
+            return merkle.CompactRange(heads[0].size, heads[0].peaks)
         except (ProofError, TypeError) as error:
-            raise RecordError(_BROKEN.format("its head is malformed")) from error
+            raise RecordError(rows.BROKEN.format("its head is malformed")) from error
 
     def _sequence(
         self, connection: Connection, head: merkle.CompactRange | None, ready: Sequence[Ready]
     ) -> list[Appended]:
         """Number entries, those of the inbox first, grow the tree, sign it, and move the head; the entries of `ready`."""
         if head is None:
-            raise RecordError(_BROKEN.format("the head is locked"))  # not reached: who waits for the lock gets it
-        deposited = _withdraw(connection)
+            raise RecordError(rows.BROKEN.format("the head is locked"))  # not reached: who waits for the lock gets it
+        deposited = rows.withdraw(connection)
         items = [*deposited, *ready]
         if not items:
             return []
         self._require_sound(connection, head)
         before = head.size
-        tiles = read_tiles(connection, merkle.edge_tiles(before))
-        nodes = merkle.TileNodes(lambda level, index: tiles[level, index])
-        _require_same_tree(head, tiles, nodes)
+        edge = self._edge = Edge.of(head, read_tiles(connection, merkle.edge_tiles(before)), self._edge)
         hashes = [item.row[6] for item in items]
-        for hashed in hashes:
-            head.append(hashed)
-        changed = merkle.grow(before, tiles, hashes)
-        replaced = [tile for tile in changed if tile in tiles]
-        tiles.update(changed)  # whole nodes never change, so those that were computed above stay right
+        changed, replaced = edge.grow(head, hashes)
         checkpoint = Checkpoint(self.origin, head.size, head.root())
-        if merkle.tree_root(head.size, nodes) != checkpoint.root:  # two ways to one root must agree before it is signed
-            raise RecordError(_BROKEN.format("tiles and head differ"))
+        if (
+            merkle.tree_root(head.size, edge.nodes) != checkpoint.root
+        ):  # two ways to one root must agree before it is signed
+            raise RecordError(rows.BROKEN.format("tiles and head differ"))
         note = self._signer.sign(checkpoint.text)
 
-        _claim_once(connection, ready)
+        rows.claim_once(connection, ready)
         insert_rows(connection, LogEntry, [(before + index, *item.row) for index, item in enumerate(items)])
-        bodies = [(before + index, *row, None) for index, item in enumerate(items) for row in _body_rows(item)]
+        bodies = [(before + index, *row, None) for index, item in enumerate(items) for row in rows.body_rows(item)]
         insert_rows(connection, LogBody, bodies)
-        _store_tiles(connection, changed, replaced)
-        _store_checkpoint(connection, before, checkpoint, note, self._spacing)
-        _move_head(connection, self.origin, head, before)
+        rows.store_tiles(connection, changed, replaced)
+        rows.store_checkpoint(connection, before, checkpoint, note, self._spacing)
+        rows.move_head(connection, self.origin, head, before)
 
         def appended(index: int, item: Ready) -> Appended:
             seq = before + index
-            return Appended(seq, item.id, item.row[2], lambda: receipt(seq, item.row[6], note, checkpoint, nodes))
+            return Appended(seq, item.id, item.row[2], lambda: receipt(seq, item.row[6], note, checkpoint, edge.nodes))
 
         return [appended(len(deposited) + index, item) for index, item in enumerate(ready)]
 
     def _require_sound(self, connection: Connection, head: merkle.CompactRange) -> None:
         """Refuse to build on a log whose entries are not numbered 0 to size - 1; learn the time of the last."""
-        seq, at = _last(connection)
+        seq, at = rows.last(connection)
         if seq + 1 != head.size:
-            raise RecordError(_BROKEN.format("entries are missing or too many"))
+            raise RecordError(rows.BROKEN.format("entries are missing or too many"))
         with self._times:
             self._last_at = max(self._last_at or "", at)
-
-
-# --- the transaction -----------------------------------------------------------------------------------------------
-
-
-def _create_head(connection: Connection, origin: str) -> None:
-    # Two first writers: the second waits at the unique key until the first has committed, and then finds its row.
-    with contextlib.suppress(IntegrityError), connection.begin_nested():
-        connection.execute(insert(LogHead), [{"origin": origin, "size": 0, "peaks": b""}])
-
-
-def _last(connection: Connection) -> tuple[int, str]:
-    """The number and the time of the last entry; -1 and nothing where there is none."""
-    query = select(LogEntry.seq, LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1)
-    last = connection.execute(query).one_or_none()
-    if last and not (isinstance(last.occurred_at, str) and _TIME.fullmatch(last.occurred_at)):
-        raise RecordError(_BROKEN.format("the last entry's time is malformed"))
-    return (last.seq, last.occurred_at) if last else (-1, "")
-
-
-def _require_same_tree(head: merkle.CompactRange, tiles: Mapping[merkle.TileId, bytes], nodes: merkle.ReadNode) -> None:
-    try:
-        same = merkle.stored_peaks(head.size, nodes) == head.peaks
-        exact = all(len(tiles[level, index]) == _tile_bytes(head.size, level) for level, index in tiles)
-    except (KeyError, TypeError, ProofError) as error:
-        raise RecordError(_BROKEN.format("tiles are missing")) from error
-    if not (same and exact):
-        raise RecordError(_BROKEN.format("tiles and head differ"))
-
-
-def _tile_bytes(size: int, level: int) -> int:
-    return 32 * ((size >> (merkle.TILE_HEIGHT * level)) % merkle.TILE_WIDTH)
-
-
-def _claim_once(connection: Connection, ready: Sequence[Ready]) -> None:
-    # In order, so that two transactions that meet here wait for each other in one direction only.
-    claims = sorted({(*item.once, item.id) for item in ready if item.once})
-    insert_rows(connection, LogOnce, claims)
-
-
-def _body_rows(item: Ready) -> list[tuple[Any, ...]]:
-    return [(role, body.ciphertext, body.wrapped_key, body.lookup) for role, body in item.bodies]
-
-
-def _deposit(connection: Connection, ready: Sequence[Ready]) -> None:
-    _claim_once(connection, ready)
-    insert_rows(connection, LogInbox, [item.row for item in ready])
-    insert_rows(connection, LogInboxBody, [(item.id, *row) for item in ready for row in _body_rows(item)])
-
-
-def _withdraw(connection: Connection) -> list[Ready]:
-    """Take entries out of the inbox, oldest first (PostgreSQL only; its readers see them until this commits)."""
-    if connection.dialect.name != "postgresql":
-        return []
-    oldest = select(LogInbox.id).order_by(LogInbox.id).limit(_MOST)
-    taken = connection.execute(delete(LogInbox).where(LogInbox.id.in_(oldest)).returning(*LogInbox.__table__.columns))
-    rows = sorted(tuple(row) for row in taken)
-    if not rows:
-        return []
-    columns = LogInboxBody.__table__.columns
-    found = delete(LogInboxBody).where(LogInboxBody.id.in_([row[0] for row in rows])).returning(*columns)
-    bodies: dict[str, list[tuple[str, Sealed]]] = {}
-    for body in connection.execute(found):
-        sealed = Sealed({}, body.ciphertext, body.wrapped_key, body.lookup)
-        bodies.setdefault(body.id, []).append((body.role, sealed))
-    return [Ready(row, tuple(bodies.get(row[0], ()))) for row in rows]
-
-
-def _store_tiles(
-    connection: Connection, changed: Mapping[merkle.TileId, bytes], replaced: Sequence[merkle.TileId]
-) -> None:
-    if replaced:
-        connection.execute(delete(LogTile).where(tuple_(LogTile.level, LogTile.idx).in_(replaced)))
-    rows = [{"level": level, "idx": index, "hashes": hashes} for (level, index), hashes in changed.items()]
-    connection.execute(insert(LogTile), rows)
-
-
-def _store_checkpoint(connection: Connection, before: int, checkpoint: Checkpoint, note: str, spacing: int) -> None:
-    """Keep the newest checkpoint and some on the way to it; one for each transaction would prove no more."""
-    if before // spacing == checkpoint.size // spacing:
-        connection.execute(delete(LogCheckpoint).where(LogCheckpoint.size == before))
-    connection.execute(insert(LogCheckpoint), [{"size": checkpoint.size, "root": checkpoint.root, "note": note}])
-
-
-def _move_head(connection: Connection, origin: str, head: merkle.CompactRange, before: int) -> None:
-    moved = connection.execute(
-        update(LogHead)
-        .where(LogHead.origin == origin, LogHead.size == before)
-        .values(size=head.size, peaks=b"".join(head.peaks))
-    )
-    if moved.rowcount != 1:  # fencing: whoever moved the head meanwhile holds the log, not we
-        raise RecordError(_BROKEN.format("the head moved under the writer's lock"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint
@@ -14,6 +14,9 @@ from guard.store.tables import LogCheckpoint, LogEntry, LogTile
 from guard.types import Receipt
 
 VERIFY = "run  guard audit verify"
+_TILES = select(LogTile.level, LogTile.idx, LogTile.hashes).where(
+    tuple_(LogTile.level, LogTile.idx).in_(bindparam("tiles", expanding=True))
+)
 
 
 def state_of(fields: Mapping[str, Any]) -> str | None:
@@ -31,8 +34,9 @@ def action_of(fields: Mapping[str, Any]) -> str | None:
 
 def read_tiles(connection: Connection, wanted: Sequence[merkle.TileId]) -> dict[merkle.TileId, bytes]:
     """Some tiles by one query."""
-    query = select(LogTile.level, LogTile.idx, LogTile.hashes).where(tuple_(LogTile.level, LogTile.idx).in_(wanted))
-    return {(row.level, row.idx): row.hashes for row in connection.execute(query)} if wanted else {}
+    if not wanted:
+        return {}
+    return {(level, index): hashes for level, index, hashes in connection.execute(_TILES, {"tiles": list(wanted)})}
 
 
 def receipt(seq: int, hashed: bytes, note: str, checkpoint: Checkpoint, nodes: merkle.ReadNode) -> Receipt:

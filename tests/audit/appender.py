@@ -21,9 +21,12 @@ from guard.store.engine import open_engine
 from guard.types import Text
 
 
-def write(*, url: str, keys: str, out: str, name: str, threads: int, entries: int, batch: int) -> None:
-    """Append from several threads, and note each acknowledged entry at once."""
+def write(
+    *, url: str, keys: str, out: str, name: str, threads: int, entries: int, batch: int, alone: bool = False
+) -> None:
+    """Append from several threads, and note each acknowledged entry at once; `alone`: a transaction for each."""
     log = Log(open_engine(url), KeyRing(Path(keys)))
+    within = (lambda *_: None) if alone else None
     file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def work(thread: int) -> None:
@@ -32,7 +35,7 @@ def write(*, url: str, keys: str, out: str, name: str, threads: int, entries: in
             drafts = [
                 Draft("generation", request, {"state": "released"}, {"output": Text(request)}) for request in requests
             ]
-            for appended, request in zip(log.append(drafts), requests, strict=True):
+            for appended, request in zip(log.append(drafts, within=within), requests, strict=True):
                 line = {"id": appended.id, "request": request, "receipt": asdict(appended.receipt)}
                 os.write(file, json.dumps(line).encode() + b"\n")
 
