@@ -35,6 +35,7 @@ from guard.types import (
     Text,
     new_id,
 )
+from guard.version import VERSION
 
 LONGEST_DETAILS = 24_000  # bytes of findings that an entry holds itself; a leaf has at most 65,535
 FEW = 20
@@ -251,6 +252,8 @@ def _draft(deed: Deed, opened: Mapping[str, JSON]) -> Draft:
         **details,
         "shortened": shortened,
         "decision": decision,
+        "basis": _basis(deed),
+        "guard": VERSION,
         "state": _state(deed).value,
         "stage": deed.stage.value,
         "stamp": _stamp_data(stamp) if stamp else None,
@@ -258,6 +261,12 @@ def _draft(deed: Deed, opened: Mapping[str, JSON]) -> Draft:
         **opened,
     }
     return Draft(deed.kind, deed.request.id, fields, {role: body for role, body in bodies.items() if body is not None})
+
+
+def _basis(deed: Deed) -> dict[str, JSON]:
+    """How it was found and decided, in the words of DSA Art. 17(3)(c) and of the transparency database."""
+    by_people = deed.continues is not None or _state(deed) is State.HELD
+    return {"automated_detection": True, "automated_decision": "partially" if by_people else "fully"}
 
 
 def _facts(deed: Deed) -> dict[str, JSON] | None:

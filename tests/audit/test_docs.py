@@ -1,0 +1,84 @@
+"""The record's own documentation: every field, every attack and every right that it names is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+import guard
+from guard.audit.draft import Draft
+from guard.audit.log import Log
+from guard.audit.verify import verify
+from guard.keys import KeyRing
+from guard.store.engine import open_engine
+
+HERE = Path(__file__).resolve().parent
+README = (HERE.parents[1] / "guard" / "audit" / "README.md").read_text("utf-8")
+Maker = Callable[..., Draft]
+
+
+def rows(heading: str) -> list[list[str]]:
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_attack_of_the_matrix_is_a_test() -> None:
+    tests = "".join(path.read_text("utf-8") for path in HERE.glob("test_*.py"))
+    named = [row[2].strip("`") for row in rows("The attack matrix")]
+    assert len(named) > 15
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def test_the_fields_of_an_entry_are_the_documented_ones(sample_plugin: str, tmp_path: Path) -> None:
+    policy: dict[str, Any] = {
+        "name": "p",
+        "version": "1",
+        "checkers": {"words": {"use": "sample-words", "params": {"words": ["doubt"]}}},
+        "rules": [{"id": "hold", "checker": "words", "action": "review"}],
+    }
+    with guard.Guard(policy, store=f"sqlite:///{tmp_path / 'g.db'}", home=tmp_path) as g:
+        outcome = g.wrap(lambda _: "I doubt it.")("hello")
+        entry = g.ledger.reader.entry(outcome.receipt.entry)
+    assert entry is not None
+    documented = {name for row in rows("What an entry holds") for name in re.findall(r"`(\w+)`", row[0])}
+    assert documented == set(json.loads(entry.leaf)) | {"clock"}
+
+
+def test_the_documented_rights_are_enough_and_no_more(template: Engine, keys: KeyRing, draft: Maker) -> None:
+    """A service that has just these rights appends, and cannot change what it appended."""
+    named = re.findall(r"`(\w+)`", README.split("## Rights in PostgreSQL")[1])
+    updated, deleted = (
+        ("log_head", "log_body", "review_case"),
+        ("log_tile", "log_checkpoint", "log_inbox", "log_inbox_body"),
+    )
+    assert {*updated, *deleted, "log_entry"} <= set(named)
+    with template.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS rights WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE rights TEMPLATE genguard_template"))
+        connection.execute(text("DROP ROLE IF EXISTS service"))
+        connection.execute(text("CREATE ROLE service LOGIN"))
+    owner = open_engine(template.url.set(database="rights").render_as_string(hide_password=False))
+    with owner.begin() as connection:
+        connection.execute(text("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO service"))
+        connection.execute(text(f"GRANT UPDATE ON {', '.join(updated)} TO service"))
+        connection.execute(text(f"GRANT DELETE ON {', '.join(deleted)} TO service"))
+    service = open_engine(template.url.set(database="rights", username="service").render_as_string(hide_password=False))
+    log = Log(service, keys)
+    log.append([draft() for _ in range(3)])
+    log.append([draft()], within=lambda *_: None)
+    assert verify(service, log.vkey).ok
+    for change in ("UPDATE log_entry SET state = 'x'", "DELETE FROM log_entry", "TRUNCATE log_entry CASCADE"):
+        with pytest.raises(Exception, match="permission denied"), service.begin() as connection:
+            connection.execute(text(change))
+    service.dispose()
+    owner.dispose()
+    with template.connect() as connection:
+        connection.execute(text("DROP DATABASE rights WITH (FORCE)"))
+        connection.execute(text("DROP ROLE service"))
