@@ -53,7 +53,8 @@ def _open(store: str, home: str) -> Desk:
     chosen = settings.load(store=store, home=home)
     keys = KeyRing(chosen.keys)
     engine = open_engine(chosen.store_url)
-    return Desk(engine, Log(engine, keys), Reader(engine, Vault(keys)), chosen, [])
+    log = Log(engine, keys, origin=chosen.origin, witness=chosen.witness_spec)
+    return Desk(engine, log, Reader(engine, Vault(keys)), chosen, [])
 
 
 def open_desk() -> Desk:

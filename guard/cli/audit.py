@@ -18,7 +18,6 @@ from sqlalchemy import Engine, make_url
 from guard import settings
 from guard.audit.checkpoint import NoteSigner
 from guard.audit.draft import timestamp
-from guard.audit.log import ORIGIN
 from guard.audit.read import Entry, Reader
 from guard.audit.receipt import from_json, to_json, verify_receipt
 from guard.audit.vault import Vault
@@ -214,7 +213,7 @@ def _vkey(config: settings.Settings, given: str | None) -> str:
         return _read_text(given).strip() if Path(given).is_file() else given
     if not _has_key(config):  # asking the key ring would make a new key, under which nothing was ever signed
         raise ConfigError(f"there is no log key in {config.keys}: give --home, or the log's public key with --key")
-    return NoteSigner(ORIGIN, KeyRing(config.keys).signing_key("log")).vkey
+    return NoteSigner(config.origin, KeyRing(config.keys).signing_key("log")).vkey
 
 
 def _read_text(name: str) -> str:
@@ -231,7 +230,7 @@ def _checkpoint_file(config: settings.Settings) -> Path:
         str(Path(url.database).resolve()) if url.drivername.startswith("sqlite") and url.database else url.database
     )
     which = label(f"{url.host}:{url.port}/{database}?{sorted(url.query.items())}".encode())[7:19]
-    return config.home / "checkpoints" / f"{ORIGIN}-{which}.txt"
+    return config.home / "checkpoints" / f"{config.origin.replace('/', '_')}-{which}.txt"
 
 
 def _remembered(place: Path) -> str | None:
