@@ -19,7 +19,6 @@ from guard import settings
 from guard.audit.checkpoint import NoteSigner
 from guard.audit.draft import timestamp
 from guard.audit.read import Entry, Reader
-from guard.audit.receipt import from_json, to_json, verify_receipt
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
 from guard.cli.options import HomeOption, JsonOption, StoreOption
@@ -91,40 +90,6 @@ def checkpoint(store: StoreOption = None, home: HomeOption = None) -> None:
 def key_command(home: HomeOption = None) -> None:
     """Print the log's public verification key, for those who check receipts and checkpoints."""
     typer.echo(_vkey(settings.load(home=home), None))
-
-
-@app.command()
-def proof(entry: Number, store: StoreOption = None, home: HomeOption = None) -> None:
-    """Print a receipt for one entry, as JSON that `verify-receipt` checks without the database."""
-    with _opened(store, home) as (config, engine):
-        reader = Reader(engine)
-        found, receipt = _require_entry(reader, entry), reader.receipt(entry)
-    if receipt is None or not found.intact:
-        raise EvidenceError(f"entry {entry} was changed or is not covered by a checkpoint: run  guard audit verify")
-    data = to_json(receipt, leaf=found.leaf, vkey=_vkey(config, None) if _has_key(config) else None)
-    print_json(data)
-
-
-@app.command("verify-receipt")
-def verify_receipt_command(
-    file: Annotated[str, typer.Argument(help="A receipt, or an outcome with a receipt; - for standard input.")],
-    home: HomeOption = None,
-    key: Key = None,
-) -> None:
-    """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
-    receipt, leaf, own_key = from_json(_read_text(file))
-    config = settings.load(home=home)
-    trusted = _vkey(config, key) if key or _has_key(config) else None
-    if trusted is None and own_key is None:
-        raise ConfigError("the receipt does not hold the log's key: give it with --key")
-    signed = verify_receipt(receipt, trusted or own_key or "", leaf=leaf)
-    typer.echo(
-        f"holds: entry {receipt.entry} of {signed.size} in the log {harmless(signed.origin)}, root {receipt.root}"
-    )
-    if trusted is None:
-        typer.echo(
-            "note: checked with the key inside the receipt; compare it with the log's own, or give --key", err=True
-        )
 
 
 @app.command()
@@ -267,7 +232,7 @@ def _require_entry(reader: Reader, seq: int) -> Entry:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Progress | None]:
+def _progress_bar(what: str = "verifying") -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
@@ -275,7 +240,7 @@ def _progress_bar() -> Iterator[Progress | None]:
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verifying", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -3,25 +3,93 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from guard import settings
 from guard.audit.checkpoint import Checkpoint, NoteSigner, split_note
 from guard.audit.cosign import cosignatures
+from guard.audit.export import export
 from guard.audit.publish import Publisher
 from guard.audit.read import Reader
+from guard.audit.receipt import read_receipt, to_json, to_tlog_proof, verify_receipt
 from guard.audit.tree import parse_checkpoint
 from guard.audit.witness import Witness, open_witness
-from guard.cli.audit import _opened, _vkey
+from guard.cli.audit import Key, Number, _has_key, _opened, _progress_bar, _read_text, _require_entry, _vkey
 from guard.cli.options import HomeOption, JsonOption, StoreOption
 from guard.cli.show import harmless, print_json
-from guard.errors import ConfigError
+from guard.errors import ConfigError, EvidenceError
 from guard.keys import KeyRing
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `guard audit`."""
+    app.command("proof")(proof)
+    app.command("verify-receipt")(verify_receipt_command)
+    app.command("export")(export_command)
     app.command("witness")(witness_command)
+
+
+def proof(entry: Number, store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Print the proof of one entry as a C2SP tlog-proof, or with --json as a receipt that names the key as well.
+
+    `verify-receipt` checks either without the database.
+    """
+    with _opened(store, home) as (config, engine):
+        reader = Reader(engine)
+        found, receipt = _require_entry(reader, entry), reader.receipt(entry)
+    if receipt is None or not found.intact:
+        raise EvidenceError(f"entry {entry} was changed or is not covered by a checkpoint: run  guard audit verify")
+    if as_json:
+        print_json(to_json(receipt, leaf=found.leaf, vkey=_vkey(config, None) if _has_key(config) else None))
+    else:
+        typer.echo(to_tlog_proof(receipt, found.leaf), nl=False)
+
+
+def verify_receipt_command(
+    file: Annotated[
+        str, typer.Argument(help="A tlog-proof, a receipt in JSON, or an outcome with one; - for standard input.")
+    ],
+    home: HomeOption = None,
+    key: Key = None,
+    witness_key: Annotated[
+        list[str] | None, typer.Option("--witness-key", help="A witness that must have cosigned; may be repeated.")
+    ] = None,
+) -> None:
+    """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
+    receipt, leaf, own_key = read_receipt(_read_text(file))
+    config = settings.load(home=home)
+    trusted = _vkey(config, key) if key or _has_key(config) else None
+    if trusted is None and own_key is None:
+        raise ConfigError("the receipt does not hold the log's key: give it with --key")
+    signed = verify_receipt(receipt, trusted or own_key or "", leaf=leaf)
+    times = dict(cosignatures(receipt.checkpoint, witness_key or []))
+    for vkey in witness_key or []:
+        if vkey not in times:
+            raise EvidenceError("the receipt holds, but the given witness did not cosign it: ask for a newer proof")
+    typer.echo(
+        f"holds: entry {receipt.entry} of {signed.size} in the log {harmless(signed.origin)}, root {receipt.root}"
+    )
+    for vkey, seconds in times.items():
+        typer.echo(f"cosigned by {harmless(vkey.split('+')[0])} {_utc(seconds)}")
+    if trusted is None:
+        typer.echo(
+            "note: checked with the key inside the receipt; compare it with the log's own, or give --key", err=True
+        )
+
+
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    store: StoreOption = None,
+    home: HomeOption = None,
+    key: Key = None,
+) -> None:
+    """Write the whole record as C2SP tlog-tiles, which foreign tools check, with sealed content beside it."""
+    with _opened(store, home) as (config, engine), _progress_bar("exporting") as progress:
+        written = export(engine, _vkey(config, key), folder, progress=progress)
+    typer.echo(f"exported {written.size} entries of the log {harmless(written.origin)}, root {written.root.hex()}")
 
 
 def witness_command(store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -57,4 +125,8 @@ def _said(checkpoint: Checkpoint | None) -> str:
 
 def _when(note: str | None, witness: Witness) -> str:
     times = [seconds for _, seconds in cosignatures(note, [witness.vkey])] if note else []
-    return f", signed {datetime.fromtimestamp(times[0], UTC):%Y-%m-%d %H:%M:%S} UTC" if times else ""
+    return f", signed {_utc(times[0])}" if times else ""
+
+
+def _utc(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
