@@ -181,7 +181,7 @@ def prove(entry: Entry) -> Proof:
 
 def receipt_file(entry: Entry, receipt: Receipt) -> str:
     """A receipt that can be checked offline; it holds the entry and the log's public key, and no content."""
-    return json.dumps(to_json(receipt, leaf=entry.leaf, vkey=open_desk().log.vkey), indent=2)
+    return json.dumps(to_json(receipt, leaf=entry.leaf, vkey=open_desk().log.vkeys), indent=2)
 
 
 @dataclass(frozen=True, slots=True)

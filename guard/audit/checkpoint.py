@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -52,15 +52,16 @@ class Checkpoint:
 
 
 class NoteSigner:
-    """Signs notes under one name with one key."""
+    """Signs notes under one name with one key, and with others beside it while keys change."""
 
-    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
+    def __init__(self, name: str, key: Ed25519PrivateKey, *others: Ed25519PrivateKey) -> None:
         if not _is_name(name):
             raise NoteError("a key name must not be empty or contain spaces or '+'")
         self.name = name
         self._key = key
         self._public = key.public_key().public_bytes_raw()
         self._id = note_key_id(name, ED25519, self._public)
+        self._others = [NoteSigner(name, other) for other in others]
 
     @property
     def vkey(self) -> str:
@@ -68,9 +69,13 @@ class NoteSigner:
         return format_vkey(self.name, ED25519, self._public)
 
     def sign(self, text: str) -> str:
-        """The note: the text, an empty line and the signature line."""
+        """The note: the text, an empty line and the signature lines."""
         _require_text(text)
-        return f"{text}\n{signature_line(self.name, self._id, self._key.sign(text.encode()))}"
+        return f"{text}\n{self.line(text)}{''.join(other.line(text) for other in self._others)}"
+
+    def line(self, text: str) -> str:
+        """The signature line by the first key alone."""
+        return signature_line(self.name, self._id, self._key.sign(text.encode()))
 
 
 def vkey_name(vkey: str) -> str:
@@ -101,11 +106,12 @@ def open_note(note: str, vkeys: str | Iterable[str]) -> str:
     return text
 
 
-def open_checkpoint(note: str, vkey: str) -> Checkpoint:
-    """The checkpoint in a note that the log's own key signed."""
-    checkpoint = Checkpoint.parse(open_note(note, vkey))
-    if checkpoint.origin != vkey_name(vkey):
-        raise NoteError(f"the checkpoint is about the log {checkpoint.origin!r}, not {vkey_name(vkey)!r}")
+def open_checkpoint(note: str, vkeys: str | Sequence[str]) -> Checkpoint:
+    """The checkpoint in a note that the log's own key signed: one of several, where the log has changed its key."""
+    checkpoint = Checkpoint.parse(open_note(note, vkeys))
+    names = [vkey_name(vkey) for vkey in ([vkeys] if isinstance(vkeys, str) else vkeys)]
+    if checkpoint.origin not in names:
+        raise NoteError(f"the checkpoint is about the log {checkpoint.origin!r}, not {names[0]!r}")
     return checkpoint
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, Engine, Executable, select
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, encode, open_note
+from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint
 from guard.audit.tree import VERIFY, newest_note
 from guard.errors import ConfigError, EvidenceError, OperationError
 from guard.store.engine import reading
@@ -28,7 +28,7 @@ _PROGRESS_EVERY = 256
 Progress = Callable[[int, int], None]
 
 
-def export(engine: Engine, vkey: str, folder: Path, *, progress: Progress | None = None) -> Checkpoint:
+def export(engine: Engine, vkeys: str | Sequence[str], folder: Path, *, progress: Progress | None = None) -> Checkpoint:
     """Write the record up to its newest checkpoint into a new or empty folder; the checkpoint comes last.
 
     Every hash is computed anew from the entries. Raises EvidenceError when they do not lead to what was signed.
@@ -41,10 +41,11 @@ def export(engine: Engine, vkey: str, folder: Path, *, progress: Progress | None
             note = newest_note(connection)
             if note is None:
                 raise EvidenceError("the record is empty: there is nothing to export yet")
-            checkpoint = Checkpoint.parse(open_note(note, vkey))
+            checkpoint = open_checkpoint(note, vkeys)
             _write_entries(connection, checkpoint, folder, progress)
             _write_bodies(connection, checkpoint.size, folder)
-        _write(folder / "key", f"{vkey}\n".encode())
+        known = [vkeys] if isinstance(vkeys, str) else vkeys
+        _write(folder / "key", "".join(f"{vkey}\n" for vkey in known).encode())
         _write(folder / "checkpoint", note.encode())
     except OSError as error:
         raise OperationError(

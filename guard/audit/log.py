@@ -21,10 +21,11 @@ from sqlalchemy import Connection, Engine, delete, insert, select, tuple_, updat
 from sqlalchemy.exc import IntegrityError
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, NoteSigner
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Draft, Ready, prepare, timestamp, utcnow
 from guard.audit.group import Group
 from guard.audit.publish import Published, Publisher
+from guard.audit.rotation import KIND, log_signer, log_vkeys
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Sealed, Vault
 from guard.audit.witness import open_witness
@@ -76,7 +77,8 @@ class Log:
         self._spacing = spacing
         self.origin = origin
         self.vault = Vault(keys)
-        self._signer = NoteSigner(origin, keys.signing_key("log"))
+        self.vkeys = log_vkeys(keys, origin)
+        self._signer = log_signer(keys, origin)
         self._clock = clock
         self._times = threading.Lock()
         self._last_at: str | None = None  # the newest time that this process used or found
@@ -84,12 +86,12 @@ class Log:
             threading.RLock()
         )  # one transaction of this process at a time: threads queue here, not at the database
         self._group: Group[list[Ready], list[Appended]] = Group(self._commit)
-        self._publisher = Publisher(engine, self._signer, open_witness(witness, self.vkey)) if witness else None
+        self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
 
     @property
     def vkey(self) -> str:
-        """The key by which anybody checks this log's checkpoints."""
-        return self._signer.vkey
+        """The first key of this log: from it, a verifier of the whole record finds those that followed."""
+        return self.vkeys[0]
 
     def now(self) -> str:
         """The time by the log's clock, in the record's form."""
@@ -380,7 +382,8 @@ def _store_checkpoint(connection: Connection, before: int, checkpoint: Checkpoin
     """Keep the newest checkpoint, those that a witness signed, and some on the way; one a transaction would prove no more."""
     if before // spacing == checkpoint.size // spacing:
         cosigned = select(tables.LogCosignature.size).where(tables.LogCosignature.size == before).exists()
-        connection.execute(delete(LogCheckpoint).where(LogCheckpoint.size == before, ~cosigned))
+        rotated = select(LogEntry.seq).where(LogEntry.seq == before - 1, LogEntry.kind == KIND).exists()
+        connection.execute(delete(LogCheckpoint).where(LogCheckpoint.size == before, ~cosigned, ~rotated))
     connection.execute(insert(LogCheckpoint), [{"size": checkpoint.size, "root": checkpoint.root, "note": note}])
 
 

@@ -6,12 +6,13 @@ Two forms: C2SP tlog-proof, which foreign tools read, and JSON, which can hold t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, decode, encode, open_checkpoint, split_note
+from guard.audit.rotation import signing_vkey
 from guard.digest import JSON
 from guard.errors import NoteError, ProofError
 from guard.types import Receipt
@@ -20,13 +21,13 @@ _TLOG_PROOF = "c2sp.org/tlog-proof@v1"
 _LONGEST_PROOF = 63
 
 
-def to_json(receipt: Receipt, *, leaf: bytes | None = None, vkey: str | None = None) -> dict[str, JSON]:
+def to_json(receipt: Receipt, *, leaf: bytes | None = None, vkey: str | Sequence[str] | None = None) -> dict[str, JSON]:
     """A receipt as plain JSON; with the leaf and the key it can be read and checked without anything else."""
     data: dict[str, JSON] = {**asdict(receipt), "proof": list(receipt.proof)}
     if leaf is not None:
         data["leaf"] = leaf.decode()
     if vkey is not None:
-        data["vkey"] = vkey
+        data["vkey"] = vkey if isinstance(vkey, str) else signing_vkey(receipt.checkpoint, vkey)
     return data
 
 
@@ -93,7 +94,7 @@ def read_receipt(text: str) -> tuple[Receipt, bytes | None, str | None]:
     return from_json(text)
 
 
-def verify_receipt(receipt: Receipt, vkey: str, *, leaf: bytes | None = None) -> Checkpoint:
+def verify_receipt(receipt: Receipt, vkey: str | Sequence[str], *, leaf: bytes | None = None) -> Checkpoint:
     """The checkpoint that the receipt is under. Raises ProofError or NoteError unless every part of it holds."""
     checkpoint = open_checkpoint(receipt.checkpoint, vkey)
     if receipt.size != checkpoint.size or _unhex(receipt.root) != checkpoint.root:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.checkpoint import Checkpoint, open_checkpoint, split_note, vkey_name
+from guard.audit.rotation import Trust
 from guard.audit.vault import Vault
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
@@ -74,7 +75,7 @@ def verify(
     `progress` is called with the entries done and the entries in all.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
-    kept = open_checkpoint(against, vkey) if against is not None else None
+    kept = Checkpoint.parse(split_note(against)[0]) if against is not None else None
     run = _Run(vkey, kept, vault, progress)
     try:
         with snapshot(engine) as connection:
@@ -83,6 +84,8 @@ def verify(
         if not is_damage(error):
             raise explain(error) from None
         run.report(run.tree.size, "the database file is damaged here, nothing beyond it could be read")
+    if against is not None:  # only now is it known which keys the record leads to
+        open_checkpoint(against, run.trust.vkeys)
     return run.result()
 
 
@@ -90,7 +93,8 @@ class _Run:
     """The state of one verification."""
 
     def __init__(self, vkey: str, kept: Checkpoint | None, vault: Vault | None, progress: Progress | None) -> None:
-        self._vkey = vkey
+        self.trust = Trust(vkey)
+        self._origin = vkey_name(vkey)
         self._kept = kept
         self._vault = vault
         self._progress = progress
@@ -180,7 +184,7 @@ class _Run:
                 self.report(None, "the head of the log is missing")
             return
         head = heads[0]
-        if len(heads) > 1 or head.origin != vkey_name(self._vkey):
+        if len(heads) > 1 or head.origin != self._origin:
             self.report(None, "the head of the log names another log")
         if head.size != size:
             missing = isinstance(head.size, int) and head.size > size
@@ -212,6 +216,7 @@ class _Run:
         if fields is None:
             self.report(seq, "its leaf is not a JSON object")
         else:
+            self.trust.entry(seq, fields)
             for what in self._columns(row, fields):
                 self.report(seq, what)
             if row.leaf_hash == hashed:  # else the time is not to be believed, nor compared with the next
@@ -337,7 +342,7 @@ class _Run:
     def _checkpoint(self, row: Row, root: bytes | None) -> None:
         name = f"the checkpoint at {row.size!r} entries"
         try:
-            signed = open_checkpoint(row.note if isinstance(row.note, str) else "", self._vkey)
+            signed = open_checkpoint(row.note if isinstance(row.note, str) else "", self.trust.vkeys)
         except NoteError as error:
             self.report(None, f"{name} is not signed by this log: {error}")
             return
@@ -345,6 +350,7 @@ class _Run:
             self.report(None, f"{name} differs from what was signed")
         elif root is not None and signed.root == root and self._unmatched is None:
             self._matched = signed.size
+            self.trust.signed(signed.size)
             self._newest = row.note
         elif root is not None and self._unmatched is None:
             self._unmatched = signed.size

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint, parse_vkey, split_note, vkey_name
 from guard.audit.cosign import COSIGNATURE, Cosigner, cosigned_at
+from guard.audit.rotation import signing_vkey
 from guard.digest import sha256
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, WitnessError
 from guard.keys import KeyRing
@@ -59,13 +60,13 @@ class Witness(Protocol):
         """The note that it signed last for this log; None where there is none, or it does not tell."""
 
 
-def open_witness(spec: WitnessSpec, log_vkey: str) -> Witness:
-    """The witness that a setting names, for one log."""
+def open_witness(spec: WitnessSpec, *log_vkeys: str) -> Witness:
+    """The witness that a setting names, for one log; `log_vkeys` are its keys, the first one first."""
     if not spec.where.startswith(("http://", "https://")):
-        return FileWitness(Path(spec.where), log_vkey)
+        return FileWitness(Path(spec.where), *log_vkeys)
     if not spec.key:
         raise ConfigError("a witness with a URL needs its verification key: set GUARD_WITNESS_KEY")
-    return HttpWitness(spec.where, spec.key, log_vkey)
+    return HttpWitness(spec.where, spec.key, log_vkeys[0])
 
 
 class FileWitness:
@@ -75,9 +76,9 @@ class FileWitness:
     publishes: `<sha256 of the origin>/checkpoint`.
     """
 
-    def __init__(self, folder: Path, log_vkey: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._log_vkey = log_vkey
-        self._origin = vkey_name(log_vkey)
+    def __init__(self, folder: Path, *log_vkeys: str, clock: Callable[[], float] = time.time) -> None:
+        self._log_vkeys = log_vkeys
+        self._origin = vkey_name(log_vkeys[0])
         self._clock = clock
         key = KeyRing(folder).signing_key("witness")
         which = sha256(key.public_key().public_bytes_raw()).hex()[:8]
@@ -97,13 +98,18 @@ class FileWitness:
 
     def _add(self, old: int, proof: Sequence[bytes], note: str) -> str:
         try:
-            new = open_checkpoint(note, self._pinned())
+            pinned = self._pinned()
+            new = open_checkpoint(note, pinned)
         except NoteError as error:
             raise WitnessError(f"the witness does not take this checkpoint: {error}") from error
         last = self._last()
         if old != (last.size if last else 0):
             raise Conflict(last.size if last else 0)
         _require_extension(last, new, proof)
+        # Whoever signs beside a key that is known here may sign alone later.
+        beside = [vkey for vkey in self._log_vkeys if vkey not in pinned and signing_vkey(note, [vkey])]
+        if beside:
+            self._replace("key", "".join(f"{vkey}\n" for vkey in [*pinned, *beside]))
         text, lines = split_note(note)
         line = self._cosigner.sign(text, int(self._clock()))
         # Signed by this log only: what others wrote under the note is not ours to keep.
@@ -131,13 +137,13 @@ class FileWitness:
                 f"what the witness folder remembers was changed ({error}): restore that folder"
             ) from error
 
-    def _pinned(self) -> str:
-        """The key that signed for this origin first."""
+    def _pinned(self) -> list[str]:
+        """The keys that signed for this origin: the first that came, and those that then signed beside it."""
         place = self._place / "key"
         if not place.exists():
-            self._replace("key", self._log_vkey + "\n")
-        pinned = place.read_text("utf-8").strip()
-        if pinned != self._log_vkey:
+            self._replace("key", "".join(f"{vkey}\n" for vkey in self._log_vkeys))
+        pinned = place.read_text("utf-8").split()
+        if not set(pinned) & set(self._log_vkeys):
             raise WitnessError(
                 f"this witness folder belongs to another log called {self._origin!r}, signed with another key: give each"
                 " log a folder of its own (GUARD_WITNESS), or use the key folder that it was begun with (GUARD_HOME)"

@@ -16,9 +16,9 @@ import typer
 from sqlalchemy import Engine, make_url
 
 from guard import settings
-from guard.audit.checkpoint import NoteSigner
 from guard.audit.draft import timestamp
 from guard.audit.read import Entry, Reader
+from guard.audit.rotation import log_vkeys
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
 from guard.cli.options import HomeOption, JsonOption, StoreOption
@@ -65,7 +65,7 @@ def verify_command(
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
-            report = verify(engine, _vkey(config, key), against=kept, vault=vault, progress=progress)
+            report = verify(engine, _vkeys(config, key)[0], against=kept, vault=vault, progress=progress)
     except OperationError as error:  # not to be mistaken for a record that does not hold
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(UNCHECKED) from error
@@ -88,8 +88,8 @@ def checkpoint(store: StoreOption = None, home: HomeOption = None) -> None:
 
 @app.command("key")
 def key_command(home: HomeOption = None) -> None:
-    """Print the log's public verification key, for those who check receipts and checkpoints."""
-    typer.echo(_vkey(settings.load(home=home), None))
+    """Print the log's public verification keys, the first one first, for those who check receipts and checkpoints."""
+    typer.echo("\n".join(_vkeys(settings.load(home=home), None)))
 
 
 @app.command()
@@ -170,15 +170,16 @@ def _opened(store: str | None, home: Path | None) -> Iterator[tuple[settings.Set
 
 
 def _has_key(config: settings.Settings) -> bool:
-    return (config.keys / "log.pem").exists()
+    return any((config.keys / name).exists() for name in ("log.pem", "log.keys"))
 
 
-def _vkey(config: settings.Settings, given: str | None) -> str:
+def _vkeys(config: settings.Settings, given: str | None) -> list[str]:
+    """The log's keys, the first one first."""
     if given:
-        return _read_text(given).strip() if Path(given).is_file() else given
+        return _read_text(given).split() or [given] if Path(given).is_file() else [given]
     if not _has_key(config):  # asking the key ring would make a new key, under which nothing was ever signed
         raise ConfigError(f"there is no log key in {config.keys}: give --home, or the log's public key with --key")
-    return NoteSigner(config.origin, KeyRing(config.keys).signing_key("log")).vkey
+    return log_vkeys(KeyRing(config.keys), config.origin)
 
 
 def _read_text(name: str) -> str:
