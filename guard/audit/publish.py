@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner
+from guard.audit.cosign import cosignatures
 from guard.audit.group import Group
 from guard.audit.tree import VERIFY, lazy_nodes, newest_checkpoint, parse_checkpoint, with_cosignatures
 from guard.audit.witness import Conflict, Witness
-from guard.errors import ProofError, RecordError, WitnessError
+from guard.errors import NoteError, ProofError, RecordError, WitnessError
 from guard.store.engine import reading, writing
 from guard.store.tables import LogCheckpoint, LogCosignature, LogHead
 
@@ -66,14 +67,15 @@ class Publisher:
 
         Raises WitnessError when the witness signed a longer or another log before, or cannot be asked.
         """
+        told = self._told  # other threads may learn more meanwhile; the proof and the question must be of one size
         for _ in range(_ATTEMPTS):
-            checkpoint, note, proof = self._submission()
+            checkpoint, note, proof = self._submission(told)
             try:
-                line = self.witness.add_checkpoint(self._told, proof, note)
+                line = self.witness.add_checkpoint(told, proof, note)
             except Conflict as conflict:
-                self._told = conflict.size
+                told = conflict.size
                 continue
-            self._told = checkpoint.size
+            self._told = max(self._told, checkpoint.size)
             if checkpoint.size:
                 self._keep(checkpoint, note, line)
             return Published(checkpoint.size, note + line)
@@ -89,11 +91,17 @@ class Publisher:
                 .order_by(LogCheckpoint.size.desc())
                 .limit(1)
             ).first()
-            return Published(row.size, with_cosignatures(connection, row.size, row.note)) if row else None
+            note = with_cosignatures(connection, row.size, row.note) if row else None
+        try:  # a row that anybody may have written does not stand for the witness
+            return Published(row.size, note) if row and note and self._signed(note) else None
+        except NoteError:
+            return None
 
-    def _submission(self) -> tuple[Checkpoint, str, list[bytes]]:
+    def _signed(self, note: str) -> bool:
+        return any(cosignatures(note, [self.witness.vkey]))
+
+    def _submission(self, told: int) -> tuple[Checkpoint, str, list[bytes]]:
         """The newest checkpoint with its note, and the proof from what the witness signed last, of one moment."""
-        told = self._told
         with reading(self._engine) as connection:
             note = newest_checkpoint(connection)
             if note is None:

@@ -144,7 +144,10 @@ def rotate_key(
         bool, typer.Option("--finish", help="Destroy the older private keys: from now on the newest signs alone.")
     ] = False,
 ) -> None:
-    """Give the log a new signing key, recorded under the old one. Both sign until --finish; restart all writers in between."""
+    """Give the log a new signing key, recorded under the old one. Both sign until --finish; restart all writers in between.
+
+    A key folder serves one log: with several databases, give each a folder of its own first.
+    """
     with _opened(store, home) as (config, engine):
         keys = KeyRing(config.keys)
         _vkeys(config, None)  # rather than making a first key

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, insert, select
 from typer.testing import CliRunner
 
 from guard.audit import merkle
@@ -299,6 +299,22 @@ def test_witnessed_receipts_carry_the_cosigned_note(
     assert verify(watched.engine, watched.vkey, vault=watched.vault).ok
 
 
+@pytest.mark.parametrize("line", ["\u2014 nobody AAAAAAAA\n", "nonsense", "right name, wrong signature"])
+def test_a_row_that_somebody_wrote_does_not_stand_for_the_witness(
+    watched: Log, spec: WitnessSpec, draft: Maker, line: str
+) -> None:
+    witness = open_witness(spec, watched.vkey)
+    [entry] = watched.append([draft()])
+    if line.startswith("right"):
+        line = watched.publish().note.splitlines(keepends=True)[-1].replace("AAAA", "AAAB", 1)
+    with writing(watched.engine) as connection:
+        connection.execute(delete(LogCosignature))
+        connection.execute(insert(LogCosignature), [{"size": 1, "witness": witness.name, "line": line}])
+    receipt = watched.witnessed(entry.seq)
+    assert list(cosignatures(receipt.checkpoint, [witness.vkey]))
+    verify_receipt(receipt, watched.vkey)
+
+
 def test_a_cosigned_checkpoint_is_never_thinned_out(watched: Log, draft: Maker) -> None:
     for number in range(6):
         watched.append([draft()], ack=Ack.WITNESSED if number in (1, 3) else Ack.SEQUENCED)
@@ -313,7 +329,7 @@ def test_a_checkpoint_that_was_thinned_out_while_the_witness_signed_comes_back(
 ) -> None:
     watched.append([draft()])
     publisher = watched._witness()
-    checkpoint, note, proof = publisher._submission()
+    checkpoint, note, proof = publisher._submission(publisher._told)
     line = publisher.witness.add_checkpoint(publisher._told, proof, note)
     watched.append([draft()])  # replaces the checkpoint that is just being signed
     publisher._keep(checkpoint, note, line)
@@ -343,11 +359,18 @@ def test_threads_that_wait_share_questions_and_all_get_cosigned_receipts(
             [entry] = watched.append([draft()], ack=Ack.WITNESSED)
             receipts.append(entry.receipt)
 
+    def publish() -> None:
+        for _ in range(6):
+            sizes.append(watched.publish().size)
+
+    sizes: list[int] = []
     threads = [threading.Thread(target=work) for _ in range(6)]
+    threads += [threading.Thread(target=publish) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(sizes) == 12
     assert sorted(receipt.entry for receipt in receipts) == list(range(18))
     for receipt in receipts:
         verify_receipt(receipt, watched.vkey)
