@@ -53,7 +53,8 @@ def _open(store: str, home: str) -> Desk:
     chosen = settings.load(store=store, home=home)
     keys = KeyRing(chosen.keys)
     engine = open_engine(chosen.store_url)
-    return Desk(engine, Log(engine, keys), Reader(engine, Vault(keys)), chosen, [])
+    log = Log(engine, keys, origin=chosen.origin, witness=chosen.witness_spec)
+    return Desk(engine, log, Reader(engine, Vault(keys)), chosen, [])
 
 
 def open_desk() -> Desk:
@@ -180,7 +181,7 @@ def prove(entry: Entry) -> Proof:
 
 def receipt_file(entry: Entry, receipt: Receipt) -> str:
     """A receipt that can be checked offline; it holds the entry and the log's public key, and no content."""
-    return json.dumps(to_json(receipt, leaf=entry.leaf, vkey=open_desk().log.vkey), indent=2)
+    return json.dumps(to_json(receipt, leaf=entry.leaf, vkey=open_desk().log.vkeys), indent=2)
 
 
 @dataclass(frozen=True, slots=True)

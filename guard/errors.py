@@ -16,6 +16,7 @@ GuardError
 │   ├── KeyFileError           a key is missing, unreadable or readable by others
 │   └── RecordError            the record could not be written; nothing was released
 │       ├── NotMigrated        the database has no tables, or older ones
+│       ├── WitnessError       the witness cannot be asked, or does not sign what it was shown
 │       └── AlreadyRecorded    another process recorded this request first
 ├── ReviewError                a reviewer's action was refused
 └── EvidenceError              a proof, signature or record does not hold
@@ -94,6 +95,10 @@ class RecordError(OperationError):
 
 class NotMigrated(RecordError):  # noqa: N818
     """The database lacks our tables or holds older ones."""
+
+
+class WitnessError(RecordError):
+    """The witness did not cosign: it cannot be reached, or it signed a longer or another log before."""
 
 
 class AlreadyRecorded(RecordError):  # noqa: N818

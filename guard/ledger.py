@@ -11,17 +11,18 @@ from sqlalchemy import Connection
 
 from guard import review
 from guard.audit.draft import Draft, timestamp, utcnow
-from guard.audit.log import Appended, Log
+from guard.audit.log import ORIGIN, Appended, Log
 from guard.audit.read import Entry, Reader
 from guard.digest import JSON, canonical
 from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from
-from guard.errors import AlreadyRecorded, CallerError, IdempotencyConflict, RecordError
+from guard.errors import AlreadyRecorded, CallerError, ConfigError, IdempotencyConflict, RecordError
 from guard.flow import Deed
 from guard.keys import KeyRing
 from guard.policy.decide import severity
 from guard.provenance.stamp import manifest_sha256
 from guard.store.engine import current, open_engine, require_current, upgrade
 from guard.types import (
+    Ack,
     Action,
     Content,
     Generator,
@@ -33,6 +34,7 @@ from guard.types import (
     Stamp,
     State,
     Text,
+    WitnessSpec,
     new_id,
 )
 from guard.version import VERSION
@@ -53,19 +55,31 @@ class Ledger:
         effective: Mapping[str, JSON],
         *,
         clock: Callable[[], datetime] = utcnow,
+        origin: str = ORIGIN,
+        witness: WitnessSpec | None = None,
     ) -> None:
+        if policy.acks and witness is None:
+            waiting = ", ".join(action.label for action in policy.acks)
+            raise ConfigError(
+                f"the policy lets {waiting} wait for a witness, and there is none: set GUARD_WITNESS to a folder elsewhere,"
+                " or to a witness's URL"
+            )
         self.engine = open_engine(url)
         if self.engine.dialect.name == "sqlite" and current(self.engine) is None:
             upgrade(self.engine)  # the embedded default needs no set-up step
         require_current(self.engine)
-        self.log = Log(self.engine, keys, clock=clock)
+        self.log = Log(self.engine, keys, origin=origin, clock=clock, witness=witness)
+        self.log.compare()  # a record that went back is said at once, not at the first request
         self.reader = Reader(self.engine, self.log.vault)
         self._policy = policy
         self._record_policy(effective)
 
     def close(self) -> None:
-        """Let go of the database."""
-        self.engine.dispose()
+        """Show the witness what was recorded, where there is one, and let go of the database."""
+        try:
+            self.log.catch_up()
+        finally:
+            self.engine.dispose()
 
     def record(self, deeds: Sequence[Deed]) -> list[Outcome]:
         """Append one entry for each deed, in one transaction with the cases that they open; then the outcomes exist.
@@ -92,7 +106,8 @@ class Ledger:
                     )
 
         try:
-            appended = self.log.append(drafts, within=open_cases)
+            waits = any(self._waits(deed.verdict.decision.action) for deed in deeds)
+            appended = self.log.append(drafts, within=open_cases, ack=Ack.WITNESSED if waits else Ack.SEQUENCED)
         except AlreadyRecorded:
             # Another caller with the same request id was faster: its outcome stands, ours was never released.
             return [self.collect(deed.request.id) for deed in deeds]
@@ -151,21 +166,31 @@ class Ledger:
             elif fields["stage"] != "input" or entry.kind == "check":
                 state = State.RELEASED
             proved = ruling.seq
-        receipt = self.reader.receipt(proved)
-        if receipt is None:
-            raise RecordError(f"entry {proved} is not in the tree: run  guard audit verify")
         content = self.reader.body(entry.seq, "release") if state is State.RELEASED else None
+        decision = decision_from({**fields["decision"], "policy": fields["policy"]})
         return Outcome(
             request_id=str(entry.request_id),
             state=state,
-            decision=decision_from({**fields["decision"], "policy": fields["policy"]}),
+            decision=decision,
             results=tuple(result_from(result) for result in self.details(entry)["results"]),
             content=content,
-            receipt=receipt,
+            receipt=self._receipt(proved, decision.action),
             stamp=self._stamp_from(entry, content) if content else None,
             case=fields["case"],
             replayed=True,
         )
+
+    def _waits(self, action: Action) -> bool:
+        return self._policy.acks.get(action) is Ack.WITNESSED
+
+    def _receipt(self, seq: int, action: Action) -> Receipt:
+        """What was recorded while the witness could not be reached still waits for it."""
+        if self._waits(action):
+            return self.log.witnessed(seq)
+        receipt = self.reader.receipt(seq)
+        if receipt is None:
+            raise RecordError(f"entry {seq} is not in the tree: run  guard audit verify")
+        return receipt
 
     def details(self, entry: Entry) -> Mapping[str, Any]:
         """The results and redactions of an outcome, from the entry or, where they were too long for it, from its body."""

@@ -70,7 +70,15 @@ class Guard:
         effective = document(load_model(source))
         self.policy = from_document(effective)
         self.keys = KeyRing(self.settings.keys)
-        self.ledger = Ledger(self.settings.store_url, self.keys, self.policy, effective, clock=clock)
+        self.ledger = Ledger(
+            self.settings.store_url,
+            self.keys,
+            self.policy,
+            effective,
+            clock=clock,
+            origin=self.settings.origin,
+            witness=self.settings.witness_spec,
+        )
         self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
         self._stamper = Stamper(self.keys, signer=signer)
         self._generator = self._adapted(model, tokenizer, None) if model is not None else None

@@ -1,8 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
-Order: arguments, then GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_C2PA_CHAIN and GUARD_C2PA_KEY in the environment, then the
-nearest `guard.toml` between the working directory and the root of its repository, then the defaults. Unknown keys in
-`guard.toml` are errors.
+Order: arguments, then the environment (GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_ORIGIN, GUARD_WITNESS, GUARD_WITNESS_KEY,
+GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between the working directory and the root of its repository,
+then the defaults. Unknown keys in `guard.toml` are errors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import ConfigError
+from guard.types import WitnessSpec
 
 _PATHS = ("home", "policy", "c2pa_chain", "c2pa_key")
 
@@ -33,6 +34,15 @@ class Settings(BaseSettings):
     store: SecretStr | None = Field(None, description="database URL; default: SQLite in the home folder")
     home: Path = Field(default_factory=_default_home, description="keys, cache and the embedded database")
     policy: str | None = Field(None, description="policy file, folder or the name of a shipped policy")
+    origin: str = Field(
+        "genguard",
+        pattern=r"^[!-*,-~]{1,200}$",
+        description="the log's name in its checkpoints, without spaces and '+'",
+    )
+    witness: str | None = Field(
+        None, description="who cosigns checkpoints: a folder elsewhere, or a tlog-witness's URL"
+    )
+    witness_key: str | None = Field(None, description="verification key of a witness that has a URL")
     c2pa_chain: Path | None = Field(
         None, description="PEM certificates of the signer of images: its own, then its issuers'"
     )
@@ -66,6 +76,11 @@ class Settings(BaseSettings):
         return None
 
     @property
+    def witness_spec(self) -> WitnessSpec | None:
+        """The witness, where there is one."""
+        return WitnessSpec(self.witness, self.witness_key) if self.witness else None
+
+    @property
     def keys(self) -> Path:
         """The folder of the key files."""
         return self.home / "keys"
@@ -97,6 +112,9 @@ class _TomlSource(PydanticBaseSettingsSource):
         for name in _PATHS:  # relative paths are relative to the file, wherever the program was started
             if isinstance(values.get(name), str) and (path.parent / values[name]).exists():
                 values[name] = str(path.parent / values[name])
+        witness = values.get("witness")
+        if isinstance(witness, str) and not witness.startswith(("http://", "https://")):
+            values["witness"] = str(path.parent / witness)  # the folder may have to be made yet
         return values
 
 

@@ -54,6 +54,22 @@ class State(enum.StrEnum):
     BLOCKED = "blocked"
 
 
+class Ack(enum.StrEnum):
+    """What an outcome waits for: `sequenced`, its entry is durable and under a signed checkpoint; `witnessed`, somebody else
+    has cosigned that, so that not even whoever holds the database and the keys can take it back unseen."""
+
+    SEQUENCED = "sequenced"
+    WITNESSED = "witnessed"
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessSpec:
+    """Who cosigns checkpoints: a folder, or the URL of a C2SP tlog-witness with its verification key."""
+
+    where: str
+    key: str | None = None
+
+
 # --- content -------------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +281,7 @@ class Policy:
     otherwise: Action = Action.ALLOW
     stamp: StampSpec = field(default_factory=StampSpec)
     review_within: float = 24 * 3600.0
+    acks: Mapping[Action, Ack] = field(default_factory=dict)
     description: str = ""
 
 

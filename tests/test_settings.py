@@ -8,6 +8,7 @@ import pytest
 
 from guard import settings
 from guard.errors import ConfigError
+from guard.types import WitnessSpec
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +88,19 @@ def test_a_password_is_not_shown() -> None:
     found = settings.load(store="postgresql://me:hunter2@db/x")
     assert "hunter2" not in repr(found) + str(found)
     assert "hunter2" in found.store_url
+
+
+def test_a_witness_is_a_folder_relative_to_the_file_or_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().witness_spec is None
+    file = tmp_path / "repo" / "guard.toml"
+    file.write_text('witness = "../elsewhere"\norigin = "genguard/test"\n')
+    assert settings.load().witness_spec == WitnessSpec(str(tmp_path / "repo" / ".." / "elsewhere"))
+    assert settings.load().origin == "genguard/test"
+    file.write_text('witness = "https://witness.example"\nwitness_key = "a+b+c"\n')
+    assert settings.load().witness_spec == WitnessSpec("https://witness.example", "a+b+c")
+    monkeypatch.setenv("GUARD_WITNESS", "/mnt/witness")
+    assert settings.load().witness_spec == WitnessSpec("/mnt/witness", "a+b+c")
+    for name in ("two words", "a+b", "\u2028", "x" * 201):
+        monkeypatch.setenv("GUARD_ORIGIN", name)
+        with pytest.raises(ConfigError, match="origin"):
+            settings.load()

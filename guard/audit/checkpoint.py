@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import NoteError
 
-_ED25519 = 1
+ED25519 = 1  # what a signature is, by the first byte of its key
 _KEY_ID_SIZE = 4
 _PUBLIC_KEY_SIZE = 32
 _MAX_SIGNATURES = 100
@@ -32,7 +32,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """What is signed."""
-        return f"{self.origin}\n{self.size}\n{_encode(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{encode(self.root)}\n"
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
@@ -45,50 +45,54 @@ class Checkpoint:
             raise NoteError("a checkpoint has no empty lines")
         if not (size.isascii() and size.isdigit() and len(size) <= 20 and str(int(size)) == size):
             raise NoteError("the checkpoint's size is not a plain decimal number")
-        root = _decode(encoded)
+        root = decode(encoded)
         if len(root) != DIGEST_SIZE:
             raise NoteError(f"the checkpoint's root is not {DIGEST_SIZE} bytes")
         return cls(origin, int(size), root)
 
 
 class NoteSigner:
-    """Signs notes under one name with one key."""
+    """Signs notes under one name with one key, and with others beside it while keys change."""
 
-    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
+    def __init__(self, name: str, key: Ed25519PrivateKey, *others: Ed25519PrivateKey) -> None:
         if not _is_name(name):
             raise NoteError("a key name must not be empty or contain spaces or '+'")
         self.name = name
         self._key = key
         self._public = key.public_key().public_bytes_raw()
-        self._id = _key_id(name, self._public)
+        self._id = note_key_id(name, ED25519, self._public)
+        self._others = [NoteSigner(name, other) for other in others]
 
     @property
     def vkey(self) -> str:
         """The verification key, to be given to whoever checks: `name+id+key`."""
-        return f"{self.name}+{self._id.hex()}+{_encode(bytes([_ED25519]) + self._public)}"
+        return format_vkey(self.name, ED25519, self._public)
 
     def sign(self, text: str) -> str:
-        """The note: the text, an empty line and the signature line."""
+        """The note: the text, an empty line and the signature lines."""
         _require_text(text)
-        signature = _encode(self._id + self._key.sign(text.encode()))
-        return f"{text}\n{_DASH}{self.name} {signature}\n"
+        return f"{text}\n{self.line(text)}{''.join(other.line(text) for other in self._others)}"
+
+    def line(self, text: str) -> str:
+        """The signature line by the first key alone."""
+        return signature_line(self.name, self._id, self._key.sign(text.encode()))
 
 
 def vkey_name(vkey: str) -> str:
     """The name in a verification key, which for a log is its origin."""
-    return _parse_vkey(vkey)[0]
+    return parse_vkey(vkey)[0]
 
 
 def open_note(note: str, vkeys: str | Iterable[str]) -> str:
     """The text of a note. Raises NoteError unless a known key signed it and no signature by a known key is wrong."""
     known = {}
     for vkey in [vkeys] if isinstance(vkeys, str) else vkeys:
-        name, key_id, public = _parse_vkey(vkey)
+        name, key_id, public = parse_vkey(vkey)
         known[name, key_id] = public
-    text, lines = _split_note(note)
+    text, lines = split_note(note)
     verified = set()
     for line in lines:
-        name, key_id, signature = _parse_signature(line)
+        name, key_id, signature = parse_signature(line)
         key = known.get((name, key_id))
         if key is None or (name, key_id) in verified:  # other signers are none of our business
             continue
@@ -102,15 +106,17 @@ def open_note(note: str, vkeys: str | Iterable[str]) -> str:
     return text
 
 
-def open_checkpoint(note: str, vkey: str) -> Checkpoint:
-    """The checkpoint in a note that the log's own key signed."""
-    checkpoint = Checkpoint.parse(open_note(note, vkey))
-    if checkpoint.origin != vkey_name(vkey):
-        raise NoteError(f"the checkpoint is about the log {checkpoint.origin!r}, not {vkey_name(vkey)!r}")
+def open_checkpoint(note: str, vkeys: str | Sequence[str]) -> Checkpoint:
+    """The checkpoint in a note that the log's own key signed: one of several, where the log has changed its key."""
+    checkpoint = Checkpoint.parse(open_note(note, vkeys))
+    names = [vkey_name(vkey) for vkey in ([vkeys] if isinstance(vkeys, str) else vkeys)]
+    if checkpoint.origin not in names:
+        raise NoteError(f"the checkpoint is about the log {checkpoint.origin!r}, not {names[0]!r}")
     return checkpoint
 
 
-def _split_note(note: str) -> tuple[str, list[str]]:
+def split_note(note: str) -> tuple[str, list[str]]:
+    """The text of a note and its signature lines, without their newlines."""
     if len(note) > _MAX_NOTE:
         raise NoteError("the note is too long")
     # The text may contain empty lines itself, so the last one counts.
@@ -125,32 +131,48 @@ def _split_note(note: str) -> tuple[str, list[str]]:
     return text, lines
 
 
-def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
+def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """One signature under a note, with its newline."""
+    return f"{_DASH}{name} {encode(key_id + signature)}\n"
+
+
+def parse_signature(line: str) -> tuple[str, bytes, bytes]:
+    """The name, key id and signature in a line."""
     name, separator, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not separator or not _is_name(name):
         raise NoteError("a signature line is malformed")
-    data = _decode(encoded)
+    data = decode(encoded)
     if len(data) <= _KEY_ID_SIZE:
         raise NoteError("a signature is too short")
     return name, data[:_KEY_ID_SIZE], data[_KEY_ID_SIZE:]
 
 
-def _parse_vkey(vkey: str) -> tuple[str, bytes, bytes]:
+def parse_vkey(vkey: str, kind: int = ED25519) -> tuple[str, bytes, bytes]:
+    """The name, id and public key in a verification key for one kind of signatures."""
     parts = vkey.strip().split("+", 2)  # base64 may contain '+' too, so only the first two count
     if len(parts) != 3 or not _is_name(parts[0]):
         raise NoteError("a verification key looks like name+id+key")
     name, key_id, encoded = parts
-    data = _decode(encoded)
-    if len(data) != 1 + _PUBLIC_KEY_SIZE or data[0] != _ED25519:
-        raise NoteError("the verification key is not an Ed25519 key")
-    expected = _key_id(name, data[1:])
+    data = decode(encoded)
+    if len(data) != 1 + _PUBLIC_KEY_SIZE or data[0] != kind:
+        what = "key of a log" if kind == ED25519 else "key of a witness"
+        raise NoteError(f"the verification key is not an Ed25519 {what}")
+    expected = note_key_id(name, kind, data[1:])
     if key_id != expected.hex():
         raise NoteError("the verification key does not match its own id")
     return name, expected, data[1:]
 
 
-def _key_id(name: str, public: bytes) -> bytes:
-    return sha256(name.encode() + b"\n" + bytes([_ED25519]) + public)[:_KEY_ID_SIZE]
+def format_vkey(name: str, kind: int, public: bytes) -> str:
+    """A verification key: `name+id+key`."""
+    if not _is_name(name):
+        raise NoteError("a key name must not be empty or contain spaces or '+'")
+    return f"{name}+{note_key_id(name, kind, public).hex()}+{encode(bytes([kind]) + public)}"
+
+
+def note_key_id(name: str, kind: int, public: bytes) -> bytes:
+    """Four bytes by which a signature line names its key."""
+    return sha256(name.encode() + b"\n" + bytes([kind]) + public)[:_KEY_ID_SIZE]
 
 
 def _is_name(name: str) -> bool:
@@ -164,15 +186,17 @@ def _require_text(text: str) -> None:
         raise NoteError("the text of a note must not contain control characters")
 
 
-def _encode(data: bytes) -> str:
+def encode(data: bytes) -> str:
+    """Base64 as notes use it."""
     return base64.b64encode(data).decode()
 
 
-def _decode(text: str) -> bytes:
+def decode(text: str) -> bytes:
+    """The bytes behind canonical base64; NoteError for anything else."""
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, ValueError):
         raise NoteError("a note contains malformed base64") from None
-    if _encode(data) != text:  # Python ignores stray bits in the last character
+    if encode(data) != text:  # Python ignores stray bits in the last character
         raise NoteError("a note contains base64 that is not in its canonical form")
     return data

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
@@ -17,18 +17,21 @@ from itertools import chain
 from sqlalchemy import Connection, Engine, select
 
 from guard.audit import merkle, rows
-from guard.audit.checkpoint import Checkpoint, NoteSigner
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Draft, Ready, prepare, timestamp, utcnow
 from guard.audit.group import Group
+from guard.audit.publish import Published, Publisher
+from guard.audit.rotation import log_signer, log_vkeys
 from guard.audit.rows import Edge
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
-from guard.errors import AlreadyRecorded, ProofError, RecordError
+from guard.audit.witness import open_witness
+from guard.errors import AlreadyRecorded, ConfigError, ProofError, RecordError, WitnessError
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
 from guard.store.tables import LogBody, LogEntry
-from guard.types import Receipt
+from guard.types import Ack, Receipt, WitnessSpec
 
 ORIGIN = "genguard"
 
@@ -59,13 +62,16 @@ class Log:
         origin: str = ORIGIN,
         clock: Callable[[], datetime] = utcnow,
         spacing: int = merkle.TILE_WIDTH,
+        witness: WitnessSpec | None = None,
     ) -> None:
-        """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept."""
+        """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept, and so is
+        each one that the `witness` signed."""
         self.engine = engine
         self._spacing = spacing
         self.origin = origin
         self.vault = Vault(keys)
-        self._signer = NoteSigner(origin, keys.signing_key("log"))
+        self.vkeys = log_vkeys(keys, origin)
+        self._signer = log_signer(keys, origin)
         self._clock = clock
         self._times = threading.Lock()
         self._last_at: str | None = None  # the newest time that this process used or found
@@ -74,11 +80,12 @@ class Log:
         )  # one transaction of this process at a time: threads queue here, not at the database
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
         self._group: Group[list[Ready], list[Appended]] = Group(self._commit)
+        self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
 
     @property
     def vkey(self) -> str:
-        """The key by which anybody checks this log's checkpoints."""
-        return self._signer.vkey
+        """The first key of this log: from it, a verifier of the whole record finds those that followed."""
+        return self.vkeys[0]
 
     def now(self) -> str:
         """The time by the log's clock, in the record's form."""
@@ -89,13 +96,29 @@ class Log:
         drafts: Sequence[Draft],
         *,
         within: Callable[[Connection, Sequence[Appended]], None] | None = None,
+        ack: Ack = Ack.SEQUENCED,
     ) -> list[Appended]:
         """Record entries and return when they are durable. What `within` writes commits with them, or nothing does.
 
+        With `ack` WITNESSED, return when the witness has cosigned a checkpoint over them; the receipts carry it.
         Raises RecordError when they could not be recorded, and AlreadyRecorded when the request was, by another caller.
         """
         if not drafts:
             return []
+        self.compare()
+        publisher = self._witness() if ack is Ack.WITNESSED else None
+        appended = self._append(drafts, within)
+        if publisher is None:
+            return appended
+        try:
+            published = publisher.covering(appended[-1].seq)
+        except WitnessError as error:
+            raise WitnessError(f"{error}; yet the entry is durable: ask again with the same request id") from error
+        return [replace(entry, prove=self._prover(entry.seq, published.note)) for entry in appended]
+
+    def _append(
+        self, drafts: Sequence[Draft], within: Callable[[Connection, Sequence[Appended]], None] | None
+    ) -> list[Appended]:
         now = self._clock()
         clock = timestamp(now)
         at = self._time(clock)
@@ -110,6 +133,37 @@ class Log:
             self.settle()  # the other entry may still lie in the inbox, of a process that died
             raise
         return appended
+
+    # --- the witness, asked without any lock of the log ---
+
+    def compare(self) -> None:
+        """Once in the life of this process: show the witness our newest checkpoint, if there is a witness.
+
+        Raises WitnessError, and so keeps anything from being appended, when the log is shorter than what the witness signed
+        or does not extend it, and when the witness cannot be asked.
+        """
+        if self._publisher is not None:
+            self._publisher.compare()
+
+    def catch_up(self) -> None:
+        """Have the witness, if there is one, cosign what was appended since it was last asked."""
+        if self._publisher is not None:
+            self._publisher.catch_up()
+
+    def publish(self) -> Published:
+        """Have the witness cosign the newest checkpoint now."""
+        return self._witness().publish()
+
+    def witnessed(self, seq: int) -> Receipt:
+        """A receipt under a cosigned checkpoint; the witness is asked where none covers the entry yet."""
+        return self._prover(seq, self._witness().covering(seq).note)()
+
+    def _witness(self) -> Publisher:
+        if self._publisher is None:
+            raise ConfigError(
+                "nobody witnesses this log: set GUARD_WITNESS to a folder elsewhere, or to a witness's URL"
+            )
+        return self._publisher
 
     # --- sealing, without any lock of the database ---
 
@@ -167,10 +221,10 @@ class Log:
                 found[entry_id] = Appended(seq, entry_id, at, self._prover(seq))
         return [found[item.id] for item in ready]
 
-    def _prover(self, seq: int) -> Callable[[], Receipt]:
+    def _prover(self, seq: int, note: str | None = None) -> Callable[[], Receipt]:
         def prove() -> Receipt:
             with reading(self.engine) as connection:
-                made = stored_receipt(connection, seq)
+                made = stored_receipt(connection, seq, note)
             if made is None:
                 raise RecordError(rows.BROKEN.format(f"entry {seq} is gone"))
             return made

@@ -13,10 +13,20 @@ from sqlalchemy.exc import IntegrityError
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Ready
+from guard.audit.rotation import KIND
 from guard.audit.vault import Sealed
 from guard.errors import ProofError, RecordError
 from guard.store.bulk import insert_rows
-from guard.store.tables import LogCheckpoint, LogEntry, LogHead, LogInbox, LogInboxBody, LogOnce, LogTile
+from guard.store.tables import (
+    LogCheckpoint,
+    LogCosignature,
+    LogEntry,
+    LogHead,
+    LogInbox,
+    LogInboxBody,
+    LogOnce,
+    LogTile,
+)
 
 BROKEN = "the record does not fit together ({}); nothing was written: run  guard audit verify  before anything else"
 _MOST = 2000  # entries of the inbox that one transaction takes in
@@ -36,7 +46,11 @@ _TAKE_BODIES = (
 )
 _DROP_TILES = delete(LogTile).where(tuple_(LogTile.level, LogTile.idx).in_(bindparam("tiles", expanding=True)))
 _ADD_TILES = insert(LogTile)
-_DROP_CHECKPOINT = delete(LogCheckpoint).where(LogCheckpoint.size == bindparam("before"))
+_DROP_CHECKPOINT = delete(LogCheckpoint).where(
+    LogCheckpoint.size == bindparam("before"),
+    ~select(LogCosignature.size).where(LogCosignature.size == bindparam("before")).exists(),
+    ~select(LogEntry.seq).where(LogEntry.seq == bindparam("before") - 1, LogEntry.kind == KIND).exists(),
+)
 _ADD_CHECKPOINT = insert(LogCheckpoint)
 _MOVE = (
     update(LogHead)
@@ -176,7 +190,7 @@ def store_tiles(
 
 
 def store_checkpoint(connection: Connection, before: int, checkpoint: Checkpoint, note: str, spacing: int) -> None:
-    """Keep the newest checkpoint and some on the way to it; one for each transaction would prove no more."""
+    """Keep the newest checkpoint, those that a witness signed, and some on the way; one a transaction would prove no more."""
     if before // spacing == checkpoint.size // spacing:
         connection.execute(_DROP_CHECKPOINT, {"before": before})
     connection.execute(_ADD_CHECKPOINT, [{"size": checkpoint.size, "root": checkpoint.root, "note": note}])

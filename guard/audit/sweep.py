@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.rotation import KIND, Trust
 from guard.errors import NoteError, ProofError
 from guard.store.engine import integrity, open_engine, snapshot
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
@@ -84,7 +85,7 @@ def _swept(
         if hashed != leaf_hash or fields is None or fields.get("v") != 1 or not _repeats(repeated, fields):
             return None
         at = fields["at"]
-        if at < at_last and not _close(at, at_last):
+        if at < at_last and not in_time(at, at_last):
             return None
         at_last, at_first = max(at, at_last), min(at, at_first)
         promised = fields.get("bodies")
@@ -133,7 +134,8 @@ def _repeats(columns: Sequence[object], fields: Mapping[str, Any]) -> bool:
     return texts and tuple(columns) == said and (said[3] is None or type(said[3]) is str)
 
 
-def _close(at: str, newest: str) -> bool:
+def in_time(at: str, newest: str) -> bool:
+    """Whether an entry's time lies no further back than clocks and waiting explain."""
     try:
         return (datetime.fromisoformat(newest) - datetime.fromisoformat(at)).total_seconds() <= SKEW
     except (ValueError, TypeError):
@@ -205,7 +207,7 @@ def _stretches(size: int, jobs: int) -> list[tuple[int, int]]:
 def _in_order(swept: Sequence[Swept]) -> bool:
     newest = ""
     for part in swept:
-        if part.first_at < newest and not _close(part.first_at, newest):
+        if part.first_at < newest and not in_time(part.first_at, newest):
             return False
         newest = max(newest, part.last_at)
     return True
@@ -221,6 +223,7 @@ class Sound:
     size: int
     root: str
     note: str
+    vkeys: Sequence[str]  # the keys that are trusted at its end
 
 
 def quick(
@@ -263,11 +266,28 @@ def whole(
     if [tuple(row) for row in heads] != [(vkey_name(vkey), size, b"".join(merkle.stored_peaks(size, nodes)))]:
         return None
     notes = connection.execute(select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size)).all()
-    if not notes or notes[-1].size != size or not all(_signed(vkey, row, size, nodes) for row in notes):
+    trust = _followed(connection, vkey, notes, size, nodes)
+    if trust is None or not notes or notes[-1].size != size:
         return None
     if kept is not None and (kept.size > size or merkle.tree_root(kept.size, nodes) != kept.root):
         return None
-    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note)
+    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note, trust.vkeys)
+
+
+def _followed(
+    connection: Connection, vkey: str, notes: Sequence[Any], size: int, nodes: merkle.ReadNode
+) -> Trust | None:
+    """The keys that the checkpoints lead to, where each is signed by one that was trusted before it."""
+    trust = Trust(vkey)
+    query = select(LogEntry.seq, LogEntry.leaf).where(LogEntry.kind == KIND).order_by(LogEntry.seq.desc())
+    announced = [(row.seq, _fields(row.leaf) or {}) for row in connection.execute(query)]
+    for row in notes:
+        while announced and type(row.size) is int and announced[-1][0] < row.size:
+            trust.entry(*announced.pop())
+        if not _signed(trust.vkeys, row, size, nodes):
+            return None
+        trust.signed(row.size)
+    return trust
 
 
 def _upper_tiles(swept: Sequence[Swept]) -> dict[merkle.TileId, bytes]:
@@ -287,9 +307,9 @@ def _leaf_tile(connection: Connection, index: int) -> bytes:
     return hashes if isinstance(hashes, bytes) else b""
 
 
-def _signed(vkey: str, row: Any, size: int, nodes: merkle.ReadNode) -> bool:
+def _signed(vkeys: Sequence[str], row: Any, size: int, nodes: merkle.ReadNode) -> bool:
     try:
-        signed = open_checkpoint(row.note if isinstance(row.note, str) else "", vkey)
+        signed = open_checkpoint(row.note if isinstance(row.note, str) else "", vkeys)
         fits = type(row.size) is int and 0 < row.size <= size
         return (
             fits

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, bindparam, select, tuple_
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint
 from guard.errors import EvidenceError, NoteError, ProofError, RecordError
-from guard.store.tables import LogCheckpoint, LogEntry, LogTile
+from guard.store.tables import LogCheckpoint, LogCosignature, LogEntry, LogTile
 from guard.types import Receipt
 
 VERIFY = "run  guard audit verify"
 _TILES = select(LogTile.level, LogTile.idx, LogTile.hashes).where(
     tuple_(LogTile.level, LogTile.idx).in_(bindparam("tiles", expanding=True))
 )
+_NOTES = select(LogCheckpoint.note).order_by(LogCheckpoint.size.desc())
 
 
 def state_of(fields: Mapping[str, Any]) -> str | None:
@@ -46,9 +47,12 @@ def receipt(seq: int, hashed: bytes, note: str, checkpoint: Checkpoint, nodes: m
     return Receipt(seq, checkpoint.size, checkpoint.root.hex(), hashed.hex(), hexes, note)
 
 
-def stored_receipt(connection: Connection, seq: int) -> Receipt | None:
-    """The proof that an entry is under the newest checkpoint, from a handful of tiles; None where there is no such entry."""
-    note = newest_note(connection)
+def stored_receipt(connection: Connection, seq: int, note: str | None = None) -> Receipt | None:
+    """The proof that an entry is in the tree, from a handful of tiles; None where there is no such entry.
+
+    Unless `note` says under which checkpoint: the newest cosigned one that covers the entry, else the newest.
+    """
+    note = note or _best_note(connection, seq)
     hashed = connection.execute(select(LogEntry.leaf_hash).where(LogEntry.seq == seq)).scalar_one_or_none()
     if note is None or hashed is None:
         return None
@@ -64,10 +68,36 @@ def stored_receipt(connection: Connection, seq: int) -> Receipt | None:
     return made
 
 
+def lazy_nodes(connection: Connection) -> merkle.TileNodes:
+    """Nodes of the stored tree, whose tiles are read as they are needed."""
+
+    def read(level: int, index: int) -> bytes:
+        return read_tiles(connection, [(level, index)])[level, index]
+
+    return merkle.TileNodes(read)
+
+
+def newest_checkpoint(connection: Connection) -> str | None:
+    """The newest checkpoint as the log signed it; None while the record is empty."""
+    return connection.execute(_NOTES.limit(1)).scalar_one_or_none()
+
+
 def newest_note(connection: Connection) -> str | None:
-    """The newest signed checkpoint; None while the record is empty."""
-    query = select(LogCheckpoint.note).order_by(LogCheckpoint.size.desc()).limit(1)
-    return connection.execute(query).scalar_one_or_none()
+    """The newest checkpoint with its cosignatures; None while the record is empty."""
+    note = newest_checkpoint(connection)
+    return with_cosignatures(connection, parse_checkpoint(note).size, note) if note else None
+
+
+def with_cosignatures(connection: Connection, size: int, note: str) -> str:
+    """A checkpoint's note with what witnesses signed under it."""
+    query = select(LogCosignature.line).where(LogCosignature.size == size).order_by(LogCosignature.witness)
+    return note + "".join(connection.execute(query).scalars())
+
+
+def _best_note(connection: Connection, seq: int) -> str | None:
+    cosigned = _NOTES.where(LogCheckpoint.size.in_(select(LogCosignature.size).where(LogCosignature.size > seq)))
+    note = connection.execute(cosigned.limit(1)).scalar_one_or_none()
+    return with_cosignatures(connection, parse_checkpoint(note).size, note) if note else newest_checkpoint(connection)
 
 
 def parse_checkpoint(note: str) -> Checkpoint:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.checkpoint import Checkpoint, open_checkpoint, split_note, vkey_name
 from guard.audit.leaf import parse_leaf
-from guard.audit.sweep import SKEW, quick
+from guard.audit.rotation import Trust
+from guard.audit.sweep import SKEW, in_time, quick
 from guard.audit.vault import Vault
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
@@ -78,18 +78,22 @@ def verify(
     first (default: one a core); what they do not find sound is read again with care, so the answer is the same.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
-    kept = open_checkpoint(against, vkey) if against is not None else None
+    kept = Checkpoint.parse(split_note(against)[0]) if against is not None else None
     run = _Run(vkey, kept, vault, progress)
     try:
         with snapshot(engine) as connection:
             sound = quick(engine, connection, vkey, kept, progress, jobs) if vault is None else None
             if sound is not None:
+                if against is not None:
+                    open_checkpoint(against, sound.vkeys)
                 return Report(True, sound.size, sound.root, (), None, sound.note)
             run.read(connection)
     except SQLAlchemyError as error:
         if not is_damage(error):
             raise explain(error) from None
         run.report(run.tree.size, "the database file is damaged here, nothing beyond it could be read")
+    if against is not None:  # only now is it known which keys the record leads to
+        open_checkpoint(against, run.trust.vkeys)
     return run.result()
 
 
@@ -97,7 +101,8 @@ class _Run:
     """The state of one verification."""
 
     def __init__(self, vkey: str, kept: Checkpoint | None, vault: Vault | None, progress: Progress | None) -> None:
-        self._vkey = vkey
+        self.trust = Trust(vkey)
+        self._origin = vkey_name(vkey)
         self._kept = kept
         self._vault = vault
         self._progress = progress
@@ -187,7 +192,7 @@ class _Run:
                 self.report(None, "the head of the log is missing")
             return
         head = heads[0]
-        if len(heads) > 1 or head.origin != vkey_name(self._vkey):
+        if len(heads) > 1 or head.origin != self._origin:
             self.report(None, "the head of the log names another log")
         if head.size != size:
             missing = isinstance(head.size, int) and head.size > size
@@ -220,6 +225,7 @@ class _Run:
         if fields is None:
             self.report(seq, "its leaf is not a JSON object")
         else:
+            self.trust.entry(seq, fields)
             for what in self._columns(row, fields):
                 self.report(seq, what)
             if same:  # else the time is not to be believed, nor compared with the next
@@ -253,7 +259,7 @@ class _Run:
             self.report(seq, "its time is malformed")
         elif at >= self._last_at:
             self._last_at = at
-        elif (_moment(self._last_at) - _moment(at)).total_seconds() > SKEW:
+        elif not in_time(at, self._last_at):
             self.report(seq, f"its time lies more than {SKEW} s before that of an entry before it")
 
     # --- bodies ---
@@ -347,7 +353,7 @@ class _Run:
     def _checkpoint(self, row: Row, root: bytes | None) -> None:
         name = f"the checkpoint at {row.size!r} entries"
         try:
-            signed = open_checkpoint(row.note if isinstance(row.note, str) else "", self._vkey)
+            signed = open_checkpoint(row.note if isinstance(row.note, str) else "", self.trust.vkeys)
         except NoteError as error:
             self.report(None, f"{name} is not signed by this log: {error}")
             return
@@ -355,6 +361,7 @@ class _Run:
             self.report(None, f"{name} differs from what was signed")
         elif root is not None and signed.root == root and self._unmatched is None:
             self._matched = signed.size
+            self.trust.signed(signed.size)
             self._newest = row.note
         elif root is not None and self._unmatched is None:
             self._unmatched = signed.size
@@ -383,10 +390,6 @@ class _Ahead:
 def _stream(connection: Connection, query: Select[Any], at_once: int) -> Iterator[Row]:
     """Rows without holding all of them in memory."""
     return iter(connection.execute(query, execution_options={"yield_per": at_once}))
-
-
-def _moment(at: str) -> datetime:
-    return datetime.fromisoformat(at)
 
 
 def _at_most(value: object, limit: object) -> bool:

@@ -16,11 +16,9 @@ import typer
 from sqlalchemy import Engine, make_url
 
 from guard import settings
-from guard.audit.checkpoint import NoteSigner
 from guard.audit.draft import timestamp
-from guard.audit.log import ORIGIN
 from guard.audit.read import Entry, Reader
-from guard.audit.receipt import from_json, to_json, verify_receipt
+from guard.audit.rotation import log_vkeys
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
 from guard.cli.options import HomeOption, JsonOption, StoreOption
@@ -67,7 +65,7 @@ def verify_command(
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
-            report = verify(engine, _vkey(config, key), against=kept, vault=vault, progress=progress)
+            report = verify(engine, _vkeys(config, key)[0], against=kept, vault=vault, progress=progress)
     except OperationError as error:  # not to be mistaken for a record that does not hold
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(UNCHECKED) from error
@@ -90,42 +88,8 @@ def checkpoint(store: StoreOption = None, home: HomeOption = None) -> None:
 
 @app.command("key")
 def key_command(home: HomeOption = None) -> None:
-    """Print the log's public verification key, for those who check receipts and checkpoints."""
-    typer.echo(_vkey(settings.load(home=home), None))
-
-
-@app.command()
-def proof(entry: Number, store: StoreOption = None, home: HomeOption = None) -> None:
-    """Print a receipt for one entry, as JSON that `verify-receipt` checks without the database."""
-    with _opened(store, home) as (config, engine):
-        reader = Reader(engine)
-        found, receipt = _require_entry(reader, entry), reader.receipt(entry)
-    if receipt is None or not found.intact:
-        raise EvidenceError(f"entry {entry} was changed or is not covered by a checkpoint: run  guard audit verify")
-    data = to_json(receipt, leaf=found.leaf, vkey=_vkey(config, None) if _has_key(config) else None)
-    print_json(data)
-
-
-@app.command("verify-receipt")
-def verify_receipt_command(
-    file: Annotated[str, typer.Argument(help="A receipt, or an outcome with a receipt; - for standard input.")],
-    home: HomeOption = None,
-    key: Key = None,
-) -> None:
-    """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
-    receipt, leaf, own_key = from_json(_read_text(file))
-    config = settings.load(home=home)
-    trusted = _vkey(config, key) if key or _has_key(config) else None
-    if trusted is None and own_key is None:
-        raise ConfigError("the receipt does not hold the log's key: give it with --key")
-    signed = verify_receipt(receipt, trusted or own_key or "", leaf=leaf)
-    typer.echo(
-        f"holds: entry {receipt.entry} of {signed.size} in the log {harmless(signed.origin)}, root {receipt.root}"
-    )
-    if trusted is None:
-        typer.echo(
-            "note: checked with the key inside the receipt; compare it with the log's own, or give --key", err=True
-        )
+    """Print the log's public verification keys, the first one first, for those who check receipts and checkpoints."""
+    typer.echo("\n".join(_vkeys(settings.load(home=home), None)))
 
 
 @app.command()
@@ -206,15 +170,16 @@ def _opened(store: str | None, home: Path | None) -> Iterator[tuple[settings.Set
 
 
 def _has_key(config: settings.Settings) -> bool:
-    return (config.keys / "log.pem").exists()
+    return any((config.keys / name).exists() for name in ("log.pem", "log.keys"))
 
 
-def _vkey(config: settings.Settings, given: str | None) -> str:
+def _vkeys(config: settings.Settings, given: str | None) -> list[str]:
+    """The log's keys, the first one first."""
     if given:
-        return _read_text(given).strip() if Path(given).is_file() else given
+        return _read_text(given).split() or [given] if Path(given).is_file() else [given]
     if not _has_key(config):  # asking the key ring would make a new key, under which nothing was ever signed
         raise ConfigError(f"there is no log key in {config.keys}: give --home, or the log's public key with --key")
-    return NoteSigner(ORIGIN, KeyRing(config.keys).signing_key("log")).vkey
+    return log_vkeys(KeyRing(config.keys), config.origin)
 
 
 def _read_text(name: str) -> str:
@@ -231,7 +196,7 @@ def _checkpoint_file(config: settings.Settings) -> Path:
         str(Path(url.database).resolve()) if url.drivername.startswith("sqlite") and url.database else url.database
     )
     which = label(f"{url.host}:{url.port}/{database}?{sorted(url.query.items())}".encode())[7:19]
-    return config.home / "checkpoints" / f"{ORIGIN}-{which}.txt"
+    return config.home / "checkpoints" / f"{config.origin.replace('/', '_')}-{which}.txt"
 
 
 def _remembered(place: Path) -> str | None:
@@ -268,7 +233,7 @@ def _require_entry(reader: Reader, seq: int) -> Entry:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Progress | None]:
+def _progress_bar(what: str = "verifying") -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
@@ -276,7 +241,7 @@ def _progress_bar() -> Iterator[Progress | None]:
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verifying", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

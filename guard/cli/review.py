@@ -173,7 +173,8 @@ def _writer(store: str | None, home: Path | None) -> tuple[Engine, Log]:
     from guard.keys import KeyRing
 
     engine = _engine(store, home)
-    return engine, Log(engine, KeyRing(settings.load(home=home).keys))
+    config = settings.load(home=home)
+    return engine, Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec)
 
 
 def _name(given: str | None) -> str:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from guard.digest import canonical, label
 from guard.policy.decide import STAMP
-from guard.types import Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
+from guard.types import Ack, Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$"
@@ -36,6 +36,7 @@ Duration = Annotated[
 ]
 StageName = Literal["input", "output", "tool"]
 ActionName = Literal["allow", "annotate", "redact", "review", "block"]
+AckName = Literal["sequenced", "witnessed"]
 LayerName = Literal["manifest", "watermark"]
 
 
@@ -104,6 +105,22 @@ class ReviewModel(_Strict):
     within: Duration = Field(24 * 3600.0)
 
 
+class WaitModel(_Strict):
+    """For each action, what an outcome waits for before it is handed out."""
+
+    allow: AckName = "sequenced"
+    annotate: AckName = "sequenced"
+    redact: AckName = "sequenced"
+    review: AckName = "sequenced"
+    block: AckName = "sequenced"
+
+
+class RecordModel(_Strict):
+    """How sure the record must be. `witnessed` needs a witness (GUARD_WITNESS)."""
+
+    wait_for: WaitModel = Field(default_factory=WaitModel)
+
+
 class PolicyModel(_Strict):
     """A policy file."""
 
@@ -117,6 +134,7 @@ class PolicyModel(_Strict):
     otherwise: ActionName = Field("allow", description="the least that happens, whatever fires")
     stamp: StampModel = Field(default_factory=StampModel)
     review: ReviewModel = Field(default_factory=ReviewModel)
+    record: RecordModel = Field(default_factory=RecordModel)
 
 
 def _stages(names: list[StageName]) -> frozenset[Stage]:
@@ -125,7 +143,12 @@ def _stages(names: list[StageName]) -> frozenset[Stage]:
 
 def document(model: PolicyModel) -> dict[str, Any]:
     """The effective policy as plain data: what the digest covers and the record stores."""
-    return model.model_dump(mode="json", exclude={"extends"})
+    data = model.model_dump(mode="json", exclude={"extends"})
+    if (
+        model.record == RecordModel()
+    ):  # policies that do not speak of it keep the digest that they had before it existed
+        del data["record"]
+    return data
 
 
 def to_policy(model: PolicyModel) -> Policy:
@@ -165,4 +188,5 @@ def to_policy(model: PolicyModel) -> Policy:
         otherwise=Action[model.otherwise.upper()],
         stamp=StampSpec(frozenset(model.stamp.text), frozenset(model.stamp.image), model.stamp.watermark),
         review_within=model.review.within,
+        acks={Action[name.upper()]: Ack(ack) for name, ack in model.record.wait_for if ack != Ack.SEQUENCED},
     )

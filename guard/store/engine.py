@@ -22,7 +22,7 @@ from guard.store.failure import explain, is_missing_table
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"  # the newest revision; a constant, so that a start does not import Alembic
+HEAD = "0003"  # the newest revision; a constant, so that a start does not import Alembic
 LOCK_SECONDS = 30
 _MIGRATION_LOCK = 0x67656E67  # any number will do, as long as every genguard process uses the same
 _ALEMBIC = threading.Lock()  # Alembic keeps the migration that runs in a module of its own

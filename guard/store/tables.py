@@ -136,6 +136,16 @@ class LogCheckpoint(Base):
     note: Mapped[str] = mapped_column(Text)
 
 
+class LogCosignature(Base):
+    """What a witness signed under a checkpoint: a line of C2SP tlog-cosignature."""
+
+    __tablename__ = "log_cosignature"
+
+    size: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    witness: Mapped[str] = mapped_column(Text, primary_key=True)
+    line: Mapped[str] = mapped_column(Text)
+
+
 class ReviewCase(Base):
     """The review queue, a view of the record: every change here is an entry as well, so it can be rebuilt from there."""
 

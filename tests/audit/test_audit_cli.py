@@ -153,7 +153,7 @@ def test_an_auditor_needs_only_the_public_key(cli_log: Log, home: Path, tmp_path
 
 
 def test_a_receipt_is_checked_offline(cli_log: Log, home: Path, tmp_path: Path) -> None:
-    receipt = run("audit", "proof", "3").stdout
+    receipt = run("audit", "proof", "3", "--json").stdout
     data = json.loads(receipt)
     assert (data["entry"], data["size"], json.loads(data["leaf"])["request_id"]) == (3, 5, "req-3")
     path = tmp_path / "receipt.json"

@@ -9,7 +9,7 @@ import pytest
 from guard.errors import ConfigError, PolicyError
 from guard.policy.load import from_document, load, load_model, read, resolve
 from guard.policy.schema import document
-from guard.types import Action, Mode, Stage
+from guard.types import Ack, Action, Mode, Stage
 
 pytestmark = pytest.mark.usefixtures("sample_plugin")
 
@@ -198,3 +198,18 @@ def test_a_policy_as_plain_data_is_checked_alike() -> None:
         load_model({"name": "a", "version": "1", "rule": []})
     with pytest.raises(PolicyError, match="no checker 'x' is declared"):
         load_model({"name": "a", "version": "1", "rules": [{"id": "r", "checker": "x", "action": "allow"}]})
+
+
+def test_what_outcomes_wait_for(tmp_path: Path) -> None:
+    plain = load(write(tmp_path, GOOD))
+    spoken = load(write(tmp_path, GOOD + "record: {wait_for: {block: sequenced}}\n"))
+    assert plain.acks == spoken.acks == {}
+    assert plain.digest == spoken.digest  # policies of before keep their digest
+    model = load_model(write(tmp_path, GOOD + "record: {wait_for: {block: witnessed, review: sequenced}}\n"))
+    policy = from_document(document(model))
+    assert policy.acks == {Action.BLOCK: Ack.WITNESSED}
+    assert policy.digest != plain.digest
+    with pytest.raises(PolicyError, match=r"policy\.yaml:.*did you mean 'block'"):
+        load(write(tmp_path, GOOD + "record: {wait_for: {blok: witnessed}}\n"))
+    with pytest.raises(PolicyError, match="witnessed"):
+        load(write(tmp_path, GOOD + "record: {wait_for: {block: published}}\n"))

@@ -1,0 +1,148 @@
+"""The record as a folder that foreign tools can check: C2SP tlog-tiles, the log's key, and sealed bodies as JSON lines.
+
+Nothing is held in memory but one tile of each level and one bundle of entries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sqlalchemy import Connection, Engine, Executable, select
+
+from guard.audit import merkle
+from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint
+from guard.audit.tree import VERIFY, newest_note
+from guard.errors import ConfigError, EvidenceError, OperationError
+from guard.store.engine import reading
+from guard.store.tables import LogBody, LogEntry
+
+_ENTRIES_AT_ONCE = 500
+_BODIES_AT_ONCE = 20  # a body may be megabytes
+_PROGRESS_EVERY = 256
+
+Progress = Callable[[int, int], None]
+
+
+def export(engine: Engine, vkeys: str | Sequence[str], folder: Path, *, progress: Progress | None = None) -> Checkpoint:
+    """Write the record up to its newest checkpoint into a new or empty folder; the checkpoint comes last.
+
+    Every hash is computed anew from the entries. Raises EvidenceError when they do not lead to what was signed.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty: give a new folder")
+        with reading(engine) as connection:
+            note = newest_note(connection)
+            if note is None:
+                raise EvidenceError("the record is empty: there is nothing to export yet")
+            checkpoint = open_checkpoint(note, vkeys)
+            _write_entries(connection, checkpoint, folder, progress)
+            _write_bodies(connection, checkpoint.size, folder)
+        known = [vkeys] if isinstance(vkeys, str) else vkeys
+        _write(folder / "key", "".join(f"{vkey}\n" for vkey in known).encode())
+        _write(folder / "checkpoint", note.encode())
+    except OSError as error:
+        raise OperationError(
+            f"cannot write to {folder}: {error.strerror}; free some space or give another folder"
+        ) from error
+    return checkpoint
+
+
+def tile_path(index: int, width: int = merkle.TILE_WIDTH) -> str:
+    """The path of a tile within its level: three digits an element, all but the last with an x before them."""
+    groups = [f"{index % 1000:03d}"]
+    while index := index // 1000:
+        groups.insert(0, f"x{index % 1000:03d}")
+    return "/".join(groups) + ("" if width == merkle.TILE_WIDTH else f".p/{width}")
+
+
+def _write_entries(connection: Connection, checkpoint: Checkpoint, folder: Path, progress: Progress | None) -> None:
+    tiles = _Tiles(folder / "tile")
+    query = select(LogEntry.seq, LogEntry.leaf).where(LogEntry.seq < checkpoint.size).order_by(LogEntry.seq)
+    for row in _stream(connection, query, _ENTRIES_AT_ONCE):
+        if row.seq != tiles.tree.size or not isinstance(row.leaf, bytes) or len(row.leaf) > 0xFFFF:
+            raise EvidenceError(f"entry {tiles.tree.size} is missing or malformed: {VERIFY}")
+        tiles.add(row.leaf)
+        if progress and tiles.tree.size % _PROGRESS_EVERY == 0:
+            progress(tiles.tree.size, checkpoint.size)
+    tiles.finish()
+    if (tiles.tree.size, tiles.tree.root()) != (checkpoint.size, checkpoint.root):
+        raise EvidenceError(f"the entries are not those that the newest checkpoint was signed over: {VERIFY}")
+    if progress:
+        progress(checkpoint.size, checkpoint.size)
+
+
+class _Tiles:
+    """Writes tiles of hashes and bundles of entries as they fill up."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._edge: list[list[bytes]] = [[]]  # by level, the hashes of the tile that is filling up
+        self._full: list[int] = [0]  # by level, how many tiles are written
+        self._bundle: list[bytes] = []
+        self.tree = merkle.CompactRange()
+
+    def add(self, leaf: bytes) -> None:
+        hashed = merkle.leaf_hash(leaf)
+        self._bundle.append(len(leaf).to_bytes(2, "big") + leaf)
+        self.tree.append(hashed)
+        self._push(0, hashed)
+
+    def finish(self) -> None:
+        """Write the partial tiles of the right edge."""
+        for level, hashes in enumerate(self._edge):
+            if hashes:
+                self._tile(level, hashes)
+
+    def _push(self, level: int, hashed: bytes) -> None:
+        if level == len(self._edge):
+            self._edge.append([])
+            self._full.append(0)
+        self._edge[level].append(hashed)
+        if len(self._edge[level]) == merkle.TILE_WIDTH:
+            self._tile(level, self._edge[level])
+            self._full[level] += 1
+            self._push(level + 1, merkle.perfect_root(self._edge[level]))
+            self._edge[level] = []
+
+    def _tile(self, level: int, hashes: list[bytes]) -> None:
+        path = tile_path(self._full[level], len(hashes))
+        _write(self._folder / str(level) / path, b"".join(hashes))
+        if level == 0:
+            _write(self._folder / "entries" / path, b"".join(self._bundle))
+            self._bundle = []
+
+
+def _write_bodies(connection: Connection, size: int, folder: Path) -> None:
+    query = select(*LogBody.__table__.columns).where(LogBody.seq < size).order_by(LogBody.seq, LogBody.role)
+    names = [column.name for column in LogBody.__table__.columns]
+    with _new_file(folder / "bodies.jsonl") as file:
+        for row in _stream(connection, query, _BODIES_AT_ONCE):
+            data = {
+                name: encode(value) if isinstance(value, bytes) else value
+                for name, value in zip(names, row, strict=True)
+            }
+            file.write(json.dumps(data, sort_keys=True).encode() + b"\n")
+
+
+def _stream(connection: Connection, query: Executable, at_once: int) -> Iterator[Any]:
+    """Rows without holding all of them in memory."""
+    return iter(connection.execute(query, execution_options={"yield_per": at_once}))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _new_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        yield file

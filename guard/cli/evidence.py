@@ -1,0 +1,178 @@
+"""`guard audit`, continued: what leaves the house, so that others can hold the record to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guard import settings
+from guard.audit.checkpoint import Checkpoint, split_note
+from guard.audit.cosign import cosignatures
+from guard.audit.draft import Draft
+from guard.audit.export import export
+from guard.audit.log import Log
+from guard.audit.publish import Publisher
+from guard.audit.read import Reader
+from guard.audit.receipt import read_receipt, to_json, to_tlog_proof, verify_receipt
+from guard.audit.rotation import KIND, add_key, log_signer, retire
+from guard.audit.tree import parse_checkpoint
+from guard.audit.witness import Witness, open_witness
+from guard.cli.audit import Key, Number, _has_key, _opened, _progress_bar, _read_text, _require_entry, _vkeys
+from guard.cli.options import HomeOption, JsonOption, StoreOption
+from guard.cli.show import harmless, print_json
+from guard.digest import JSON
+from guard.errors import ConfigError, EvidenceError
+from guard.keys import KeyRing
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `guard audit`."""
+    app.command("proof")(proof)
+    app.command("verify-receipt")(verify_receipt_command)
+    app.command("export")(export_command)
+    app.command("witness")(witness_command)
+    app.command("rotate-key")(rotate_key)
+
+
+def proof(entry: Number, store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Print the proof of one entry as a C2SP tlog-proof, or with --json as a receipt that names the key as well.
+
+    `verify-receipt` checks either without the database.
+    """
+    with _opened(store, home) as (config, engine):
+        reader = Reader(engine)
+        found, receipt = _require_entry(reader, entry), reader.receipt(entry)
+    if receipt is None or not found.intact:
+        raise EvidenceError(f"entry {entry} was changed or is not covered by a checkpoint: run  guard audit verify")
+    if as_json:
+        print_json(to_json(receipt, leaf=found.leaf, vkey=_vkeys(config, None) if _has_key(config) else None))
+    else:
+        typer.echo(to_tlog_proof(receipt, found.leaf), nl=False)
+
+
+def verify_receipt_command(
+    file: Annotated[
+        str, typer.Argument(help="A tlog-proof, a receipt in JSON, or an outcome with one; - for standard input.")
+    ],
+    home: HomeOption = None,
+    key: Key = None,
+    witness_key: Annotated[
+        list[str] | None, typer.Option("--witness-key", help="A witness that must have cosigned; may be repeated.")
+    ] = None,
+) -> None:
+    """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
+    receipt, leaf, own_key = read_receipt(_read_text(file))
+    config = settings.load(home=home)
+    trusted = _vkeys(config, key) if key or _has_key(config) else None
+    if trusted is None and own_key is None:
+        raise ConfigError("the receipt does not hold the log's key: give it with --key")
+    signed = verify_receipt(receipt, trusted or [own_key or ""], leaf=leaf)
+    times = dict(cosignatures(receipt.checkpoint, witness_key or []))
+    for vkey in witness_key or []:
+        if vkey not in times:
+            raise EvidenceError("the receipt holds, but the given witness did not cosign it: ask for a newer proof")
+    typer.echo(
+        f"holds: entry {receipt.entry} of {signed.size} in the log {harmless(signed.origin)}, root {receipt.root}"
+    )
+    for vkey, seconds in times.items():
+        typer.echo(f"cosigned by {harmless(vkey.split('+')[0])} {_utc(seconds)}")
+    if trusted is None:
+        typer.echo(
+            "note: checked with the key inside the receipt; compare it with the log's own, or give --key", err=True
+        )
+
+
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    store: StoreOption = None,
+    home: HomeOption = None,
+    key: Key = None,
+) -> None:
+    """Write the whole record as C2SP tlog-tiles, which foreign tools check, with sealed content beside it."""
+    with _opened(store, home) as (config, engine), _progress_bar("exporting") as progress:
+        written = export(engine, _vkeys(config, key), folder, progress=progress)
+    typer.echo(f"exported {written.size} entries of the log {harmless(written.origin)}, root {written.root.hex()}")
+
+
+def witness_command(store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Compare the record with the witness and have its newest checkpoint cosigned. Exit code 1: they do not fit together."""
+    with _opened(store, home) as (config, engine):
+        if config.witness_spec is None:
+            raise ConfigError(
+                "no witness is configured: set GUARD_WITNESS to a folder on another disk or account, or to the URL of a witness"
+            )
+        witness = open_witness(config.witness_spec, *_vkeys(config, None))
+        ours, theirs = Reader(engine).checkpoint(), witness.latest()
+        if not as_json:
+            typer.echo(f"record   {_said(parse_checkpoint(ours) if ours else None)}")
+            typer.echo(f"witness  {_said(parse_checkpoint(theirs) if theirs else None)}{_when(theirs, witness)}")
+        signer = log_signer(KeyRing(config.keys), config.origin)
+        published = Publisher(engine, signer, witness).publish()
+    signed = Checkpoint.parse(split_note(published.note)[0])
+    if as_json:
+        data = {
+            "witness": witness.name,
+            "vkey": witness.vkey,
+            "before": parse_checkpoint(theirs).size if theirs else None,
+        }
+        print_json(data | {"size": signed.size, "root": signed.root.hex(), "checkpoint": published.note})
+        return
+    typer.echo(f"cosigned {_said(signed)}{_when(published.note, witness)}")
+    typer.echo(f"by {harmless(witness.name)}, whose key is {harmless(witness.vkey)}")
+
+
+def _said(checkpoint: Checkpoint | None) -> str:
+    return f"{checkpoint.size} entries, root {checkpoint.root.hex()}" if checkpoint else "nothing yet"
+
+
+def _when(note: str | None, witness: Witness) -> str:
+    times = [seconds for _, seconds in cosignatures(note, [witness.vkey])] if note else []
+    return f", signed {_utc(times[0])}" if times else ""
+
+
+def _utc(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def rotate_key(
+    store: StoreOption = None,
+    home: HomeOption = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Destroy the older private keys: from now on the newest signs alone.")
+    ] = False,
+) -> None:
+    """Give the log a new signing key, recorded under the old one. Both sign until --finish; restart all writers in between.
+
+    A key folder serves one log: with several databases, give each a folder of its own first.
+    """
+    with _opened(store, home) as (config, engine):
+        keys = KeyRing(config.keys)
+        _vkeys(config, None)  # rather than making a first key
+
+        def opened() -> Log:
+            return Log(engine, keys, origin=config.origin, witness=config.witness_spec)
+
+        log, reader = opened(), Reader(engine)
+        recorded = {entry.fields.get("new") for entry in reader.latest(10_000, kind=KIND)}
+        if finish:
+            if len(log.vkeys) < 2 or log.vkeys[-1] not in recorded:
+                raise ConfigError("no rotation is under way in this record: run  guard audit rotate-key  first")
+            if config.witness_spec:
+                log.publish()  # the witness learns the new key from a checkpoint that both signed
+            typer.echo(f"{retire(keys)} older private keys destroyed; {harmless(log.vkeys[-1])} signs alone")
+            return
+        if (
+            len(log.vkeys) < 2 or log.vkeys[-1] in recorded
+        ):  # else an earlier call was interrupted: finish what it began
+            add_key(keys)
+            log = opened()
+        fields: dict[str, JSON] = {"role": "log", "old": log.vkeys[-2], "new": log.vkeys[-1], "from": reader.size()}
+        log.append([Draft(KIND, None, fields)], within=lambda _connection, _appended: None)  # last in its transaction
+        log.catch_up()
+    typer.echo(f"new key {harmless(log.vkeys[-1])}")
+    typer.echo(
+        "restart every process that writes; tell a witness over HTTP; later run  guard audit rotate-key --finish"
+    )
