@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from hashlib import sha256
 from typing import Any
 
 from pydantic_core import from_json
@@ -25,6 +24,7 @@ from sqlalchemy import Connection, Engine, func, select
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
 from guard.audit.rotation import KIND, Trust
+from guard.digest import sha256
 from guard.errors import NoteError, ProofError
 from guard.store.engine import integrity, open_engine, snapshot
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
@@ -80,7 +80,7 @@ def _swept(
         if seq != expected or type(leaf) is not bytes or type(leaf_hash) is not bytes:
             return None
         expected += 1
-        hashed = sha256(b"\x00" + leaf).digest()
+        hashed = merkle.leaf_hash(leaf)
         fields = _fields(leaf)
         if hashed != leaf_hash or fields is None or fields.get("v") != 1 or not _repeats(repeated, fields):
             return None
@@ -145,8 +145,8 @@ def in_time(at: str, newest: str) -> bool:
 def _sealed(facts: Mapping[str, Any], ciphertext: object, wrapped: object, lookup: object) -> bool:
     if type(ciphertext) is not bytes or type(wrapped) is not bytes or type(lookup) is not bytes:
         return False
-    same = sha256(ciphertext).hexdigest() == facts.get("ct_sha256")
-    return same and sha256(wrapped + lookup).hexdigest() == facts.get("row_sha256")
+    same = sha256(ciphertext).hex() == facts.get("ct_sha256")
+    return same and sha256(wrapped + lookup).hex() == facts.get("row_sha256")
 
 
 def _tile(connection: Connection, index: int) -> object:
