@@ -17,6 +17,7 @@ GuardError
 │   └── RecordError            the record could not be written; nothing was released
 │       ├── NotMigrated        the database has no tables, or older ones
 │       └── AlreadyRecorded    another process recorded this request first
+├── LegalHold                  content must be kept for now: it cannot be erased
 ├── ReviewError                a reviewer's action was refused
 └── EvidenceError              a proof, signature or record does not hold
     ├── ProofError
@@ -98,6 +99,10 @@ class NotMigrated(RecordError):  # noqa: N818
 
 class AlreadyRecorded(RecordError):  # noqa: N818
     """Another caller recorded the same request first; its outcome stands."""
+
+
+class LegalHold(GuardError):  # noqa: N818
+    """Content is under a legal hold: it cannot be erased until the hold is released."""
 
 
 class ReviewError(GuardError):

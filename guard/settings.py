@@ -1,8 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
-Order: arguments, then GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_C2PA_CHAIN and GUARD_C2PA_KEY in the environment, then the
-nearest `guard.toml` between the working directory and the root of its repository, then the defaults. Unknown keys in
-`guard.toml` are errors.
+Order: arguments, then GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_RETENTION, GUARD_C2PA_CHAIN and GUARD_C2PA_KEY in the
+environment, then the nearest `guard.toml` between the working directory and the root of its repository, then the defaults.
+Unknown keys in `guard.toml` are errors.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     store: SecretStr | None = Field(None, description="database URL; default: SQLite in the home folder")
     home: Path = Field(default_factory=_default_home, description="keys, cache and the embedded database")
     policy: str | None = Field(None, description="policy file, folder or the name of a shipped policy")
+    retention: str | None = Field(None, description="how long content is kept, such as 400d; default: for ever")
     c2pa_chain: Path | None = Field(
         None, description="PEM certificates of the signer of images: its own, then its issuers'"
     )

@@ -65,12 +65,13 @@ class Log:
         origin: str = ORIGIN,
         clock: Callable[[], datetime] = utcnow,
         spacing: int = merkle.TILE_WIDTH,
+        vault: Vault | None = None,
     ) -> None:
         """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept."""
         self.engine = engine
         self._spacing = spacing
         self.origin = origin
-        self.vault = Vault(keys)
+        self.vault = vault or Vault(keys)
         self._signer = NoteSigner(origin, keys.signing_key("log"))
         self._clock = clock
         self._times = threading.Lock()

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.erased import Erased
 from guard.audit.vault import Vault
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
@@ -103,6 +104,7 @@ class _Run:
         self._unmatched: int | None = None  # the size of the first checkpoint whose root differs
         self._tiles = 0
         self._next_seq = 0
+        self._erased = Erased()
         self._dense = True  # after a gap, the tree over the rest can be compared with nothing
         self.tree = merkle.CompactRange()
 
@@ -123,6 +125,7 @@ class _Run:
         for line in integrity(connection):
             self.report(None, f"the database finds itself damaged: {line}")
         heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
+        self._erased = Erased.read(connection)
         total = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
         entries = _stream(connection, select(*LogEntry.__table__.columns).order_by(LogEntry.seq), _ENTRIES_AT_ONCE)
         bodies = _Ahead(
@@ -229,6 +232,7 @@ class _Run:
             ("kind", row.kind, fields.get("kind")),
             ("occurred_at", row.occurred_at, fields.get("at")),
             ("request_id", row.request_id, fields.get("request_id")),
+            ("subject", row.subject, fields.get("subject")),
             ("state", row.state, state if isinstance(state, str) else None),
             ("action", row.action, action if isinstance(action, str) else None),
         )
@@ -267,10 +271,14 @@ class _Run:
 
     def _body(self, body: Row, facts: Mapping[str, Any], entry_id: str) -> Iterator[str]:
         sealed = (body.ciphertext, body.wrapped_key, body.lookup)
+        if sealed == (None, None, None) and self._erased.allows(body.seq, body.role, body.erased_at):
+            return
         if not all(isinstance(item, bytes) for item in sealed):
             yield "was removed without an entry that says so"
             return
         ciphertext, wrapped_key, lookup = sealed
+        if self._erased.at(body.seq, body.role) is not None:
+            yield "is there, although an entry says that it was erased (an old backup was restored in part)"
         if body.erased_at is not None:
             yield "is marked as erased without an entry that says so"
         if sha256(ciphertext).hex() != facts.get("ct_sha256"):
@@ -279,7 +287,7 @@ class _Run:
             yield "was changed: its key or look-up value does not have its digest"
         elif self._vault is not None:
             try:
-                content = self._vault.open(facts, ciphertext, wrapped_key, context=f"{entry_id}\n{body.role}".encode())
+                content = self._vault.open(facts, ciphertext, wrapped_key, entry_id=entry_id, role=body.role)
             except EvidenceError as error:
                 yield f"does not open: {error}"
                 return

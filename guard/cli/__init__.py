@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from guard.cli import audit, check, dashboard, db, demo, inspect, policy, review, run
+from guard.cli import audit, check, dashboard, db, demo, erasure, inspect, policy, review, run
 from guard.errors import CallerError, GuardError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ run.register(app)
 check.register(app)
 inspect.register(app)
 dashboard.register(app)
+erasure.register(audit.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(audit.app, name="audit")
