@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +13,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from guard import review, settings
+from guard.audit import access
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import timestamp
 from guard.audit.log import Log
@@ -102,12 +103,35 @@ def policy(fields: Mapping[str, Any]) -> Policy | None:
 
 
 def details(entry: Entry) -> Mapping[str, Any]:
-    """An entry's fields with every result, also where they are sealed beside it."""
+    """An entry's fields with every result, also where they are sealed beside it, and with who asked."""
     try:
         sealed = open_desk().reader.body(entry.seq, "details") if entry.fields.get("shortened") else None
-        return review.full(entry.fields, sealed)
+        return review.full(named(entry).fields, sealed)
     except (EvidenceError, ValueError):
         return entry.fields
+
+
+def named(entry: Entry) -> Entry:
+    """The entry with its request as it was sealed, requester included; as it stands where that was erased."""
+    if "request" not in (entry.fields.get("bodies") or {}):
+        return entry
+    try:
+        sealed = open_desk().reader.body(entry.seq, "request")
+        request = json.loads(sealed.text) if isinstance(sealed, Text) else None
+    except (EvidenceError, ValueError):
+        return entry
+    return replace(entry, fields={**entry.fields, "request": request}) if isinstance(request, dict) else entry
+
+
+def note_access(entry: Entry, roles: Sequence[str], *, who: str, why: str) -> None:
+    """Put on record that somebody reads sealed content, before it is shown; without that entry nothing is."""
+    has = [role for role in roles if role in (entry.fields.get("bodies") or {})]
+    try:
+        access.note(open_desk().log, entry, has, who=who or "unnamed reader (local mode)", why=why)
+    except GuardError as error:
+        st.error("Content is only shown once it is on record who reads it.", icon=":material/error:")
+        st.text(str(error))
+        st.stop()
 
 
 def now() -> str:

@@ -152,7 +152,7 @@ def story(entries: Sequence[Entry]) -> None:
     zone = desk.zone()
     safe.steps(
         safe.Line(it.title, f"{words.when(it.at, zone)}{f' · {it.who}' if it.who else ''}")
-        for it in review.history(entries)
+        for it in review.history([desk.named(entry) for entry in entries])
     )
 
 

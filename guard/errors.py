@@ -18,6 +18,7 @@ GuardError
 │       ├── NotMigrated        the database has no tables, or older ones
 │       ├── WitnessError       the witness cannot be asked, or does not sign what it was shown
 │       └── AlreadyRecorded    another process recorded this request first
+├── LegalHold                  content must be kept for now: it cannot be erased
 ├── ReviewError                a reviewer's action was refused
 └── EvidenceError              a proof, signature or record does not hold
     ├── ProofError
@@ -103,6 +104,10 @@ class WitnessError(RecordError):
 
 class AlreadyRecorded(RecordError):  # noqa: N818
     """Another caller recorded the same request first; its outcome stands."""
+
+
+class LegalHold(GuardError):  # noqa: N818
+    """Content is under a legal hold: it cannot be erased until the hold is released."""
 
 
 class ReviewError(GuardError):

@@ -88,7 +88,7 @@ class Ledger:
         """
         cases = [new_id() if _state(deed) is State.HELD else None for deed in deeds]
         opened = [self._case_fields(deed, case) for deed, case in zip(deeds, cases, strict=True)]
-        drafts = [_draft(deed, fields) for deed, fields in zip(deeds, opened, strict=True)]
+        drafts = [_draft(deed, fields, self._subject(deed.request)) for deed, fields in zip(deeds, opened, strict=True)]
 
         def open_cases(connection: Connection, appended: Sequence[Appended]) -> None:
             for deed, fields, entry in zip(deeds, opened, appended, strict=True):
@@ -122,7 +122,10 @@ class Ledger:
             "error": type(error).__name__,
         }
         bodies = {"prompt": request.prompt, "request": _sealed_request(request)}
-        self.log.append([Draft("failure", request.id, fields, bodies)])
+        self.log.append([Draft("failure", request.id, fields, bodies, self._subject(request))])
+
+    def _subject(self, request: Request) -> str | None:
+        return self.log.vault.pseudonym(request.requester) if request.requester else None
 
     def earlier(self, request: Request) -> Outcome | int | None:
         """See `guard.flow.Services`."""
@@ -228,9 +231,8 @@ def _state(deed: Deed) -> State:
 
 
 def _request_data(request: Request) -> dict[str, JSON]:
-    """What the entry says of a request. Parameters that are text may quote people, so they go into the sealed body only."""
+    """What the entry says of a request. Who asks, and parameters that are text and may quote people, are sealed only."""
     return {
-        "requester": request.requester,
         "purpose": request.purpose,
         "groups": dict(request.groups),
         "params": _scalars(request.params),
@@ -242,14 +244,14 @@ def _scalars(values: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _sealed_request(request: Request) -> Text:
-    return _text({**_request_data(request), "params": dict(request.params)})
+    return _text({**_request_data(request), "requester": request.requester, "params": dict(request.params)})
 
 
 def _text(value: JSON) -> Text:
     return Text(canonical(value).decode())
 
 
-def _draft(deed: Deed, opened: Mapping[str, JSON]) -> Draft:
+def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft:
     verdict, stamp = deed.verdict, deed.stamp
     decision = decision_data(verdict.decision)
     policy = decision.pop("policy")
@@ -285,7 +287,8 @@ def _draft(deed: Deed, opened: Mapping[str, JSON]) -> Draft:
         "of": deed.continues,
         **opened,
     }
-    return Draft(deed.kind, deed.request.id, fields, {role: body for role, body in bodies.items() if body is not None})
+    kept = {role: body for role, body in bodies.items() if body is not None}
+    return Draft(deed.kind, deed.request.id, fields, kept, subject)
 
 
 def _basis(deed: Deed) -> dict[str, JSON]:

@@ -1,8 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
-Order: arguments, then the environment (GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_ORIGIN, GUARD_WITNESS, GUARD_WITNESS_KEY,
-GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between the working directory and the root of its repository,
-then the defaults. Unknown keys in `guard.toml` are errors.
+Order: arguments, then the environment (GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_RETENTION, GUARD_ORIGIN, GUARD_WITNESS,
+GUARD_WITNESS_KEY, GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between the working directory and the root
+of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Settings(BaseSettings):
         None, description="who cosigns checkpoints: a folder elsewhere, or a tlog-witness's URL"
     )
     witness_key: str | None = Field(None, description="verification key of a witness that has a URL")
+    retention: str | None = Field(None, description="how long content is kept, such as 400d; default: for ever")
     c2pa_chain: Path | None = Field(
         None, description="PEM certificates of the signer of images: its own, then its issuers'"
     )

@@ -78,7 +78,7 @@ def network_log() -> Path:
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the settings, keys or caches of the person who runs it."""
-    for name in ("STORE", "POLICY", "ORIGIN", "WITNESS", "WITNESS_KEY", "C2PA_CHAIN", "C2PA_KEY"):
+    for name in ("STORE", "POLICY", "RETENTION", "ORIGIN", "WITNESS", "WITNESS_KEY", "C2PA_CHAIN", "C2PA_KEY"):
         monkeypatch.delenv(f"GUARD_{name}", raising=False)
     monkeypatch.setenv("GUARD_HOME", str(tmp_path_factory.mktemp("home")))
 

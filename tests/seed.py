@@ -152,8 +152,9 @@ def outcome(
     content_kind = output.kind if output else None
     degraded = any(result["error"] for result in results)
     layer = {"kind": "manifest", "status": "applied", "algorithm": "ed25519", "detail": {}}
+    request_data: dict[str, Any] = {"purpose": "customer support", "groups": {}, "params": {"temperature": 0.8}}
     fields: dict[str, Any] = {
-        "request": {"requester": requester, "purpose": "customer support", "groups": {}, "params": {"temperature": 0.8}},
+        "request": request_data,
         "generator": MODEL if output else None,
         "content_kind": content_kind,
         "policy": dict(it.policy),
@@ -168,7 +169,8 @@ def outcome(
         "deadline": deadline,
         "of": of,
     }  # fmt: skip
-    bodies: dict[str, Content] = {"prompt": Text(prompt)}
+    sealed_request = Text(canonical({**request_data, "requester": requester}).decode())
+    bodies: dict[str, Content] = {"prompt": Text(prompt), "request": sealed_request}
     if output is not None:
         bodies["output"] = output
     if release is not None:
@@ -188,7 +190,8 @@ def outcome(
                 deadline=deadline,
             )
 
-    return it.log.append([Draft(kind, request, fields, bodies)], within=within_transaction)[0]
+    subject = it.log.vault.pseudonym(requester)
+    return it.log.append([Draft(kind, request, fields, bodies, subject)], within=within_transaction)[0]
 
 
 def case_of(it: World, appended: Appended) -> str:

@@ -65,6 +65,11 @@ def sound(g: Guard) -> bool:
     return verify(g.ledger.engine, g.ledger.log.vkey, vault=g.ledger.log.vault).ok
 
 
+def text_of(content: object) -> str:
+    assert isinstance(content, Text)
+    return content.text
+
+
 def decide_case(g: Guard, case: str | None, ruling: str) -> None:
     log = g.ledger.log
     review.claim(g.ledger.engine, log, reviewer="kim", case_id=case)
@@ -85,7 +90,9 @@ def test_what_is_fine_is_released_stamped_and_recorded(make: Make) -> None:
     assert outcome.stamp is not None
     assert [(layer.kind, layer.status) for layer in outcome.stamp.layers] == [("manifest", "applied")]
     fields = leaf(g, outcome)
-    assert fields["request"] == {"requester": "user:1", "purpose": "chat", "groups": {"age": "40"}, "params": {}}
+    assert fields["request"] == {"purpose": "chat", "groups": {"age": "40"}, "params": {}}
+    assert fields["subject"] == g.ledger.log.vault.pseudonym("user:1")
+    assert '"requester":"user:1"' in text_of(g.ledger.reader.body(outcome.receipt.entry, "request"))
     assert (fields["state"], fields["stage"], fields["content_kind"]) == ("released", "output", "text")
     assert sound(g)
 

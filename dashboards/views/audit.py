@@ -8,12 +8,26 @@ from typing import Any
 import pandas as pd  # type: ignore[import-untyped]
 import streamlit as st
 
-from dashboards import desk, panels, safe, words
+from dashboards import desk, identity, panels, safe, words
 from guard import review
 from guard.audit.read import Entry
 
 PAGE, EXPORT = 18, 20_000
-KINDS = ["generation", "continuation", "check", "claim", "unclaim", "ruling", "release", "failure", "policy"]
+KINDS = [
+    "generation",
+    "continuation",
+    "check",
+    "claim",
+    "unclaim",
+    "ruling",
+    "release",
+    "failure",
+    "policy",
+    "access",
+    "erasure",
+    "hold",
+    "release_hold",
+]
 STATES = {"released": "Released", "held": "Held for review", "blocked": "Blocked"}
 LOOKS = {
     "released": ("check", "green"),
@@ -230,11 +244,12 @@ def detail(seq: int) -> None:
 
 def outcome(entry: Entry) -> None:
     """A decided generation."""
+    desk.note_access(entry, ("request",), who=identity.reviewer(), why="audit trail")
     fields = desk.details(entry)
     flags = panels.flagged(fields)
     st.subheader("Why", anchor=False)
     panels.why(fields, flags)
-    safe.facts([*panels.about(entry.fields), ("Request", entry.request_id)], mono=("Request",))
+    safe.facts([*panels.about(fields), ("Request", entry.request_id)], mono=("Request",))
     content(entry, flags)
     st.subheader("Findings", anchor=False)
     panels.findings(flags, str(fields.get("content_kind")))
@@ -246,6 +261,7 @@ def content(entry: Entry, flags: Mapping[str, Sequence[review.Flag]]) -> None:
     has = [role for role in roles if role in (entry.fields.get("bodies") or {})]
     if not has or not st.toggle("Show the content", key=f"content-{entry.seq}"):
         return
+    desk.note_access(entry, has, who=identity.reviewer(), why="audit trail")
     for role, tab in zip(has, st.tabs([roles[role] for role in has]), strict=True):
         with tab:
             spans = panels.marks(flags[panels.stage_of(role, entry.fields)]) if role != "release" else []
@@ -264,6 +280,7 @@ def action(entry: Entry) -> None:
     ]
     safe.facts(pairs, mono=("Case", "Request"))
     if "rationale" in (fields.get("bodies") or {}):
+        desk.note_access(entry, ("rationale",), who=identity.reviewer(), why="audit trail")
         st.subheader("Reason", anchor=False)
         panels.show(panels.sealed(entry.seq, "rationale"), name="Reason", key=f"rationale-{entry.seq}")
 

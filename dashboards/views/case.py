@@ -50,6 +50,7 @@ def load() -> tuple[review.Case, Entry]:
 
 
 case, entry = load()
+desk.note_access(entry, ("prompt", "output", "release", "request"), who=me, why="case")
 fields, holder = desk.details(entry), case.holder(now)
 role, flags = review.reviewed(fields), panels.flagged(fields)
 mine, is_open = holder is not None and holder == me, case.state == "open"

@@ -11,7 +11,7 @@ from typing import Any
 
 from guard.audit import merkle
 from guard.audit.tree import action_of, state_of
-from guard.audit.vault import Sealed, Vault, place
+from guard.audit.vault import POLICY, Sealed, Vault, day_key
 from guard.digest import JSON, canonical
 from guard.errors import CallerError, RecordError
 from guard.types import Content
@@ -19,18 +19,22 @@ from guard.types import Content
 VERSION = 1
 MAX_LEAF = 0xFFFF  # tlog-tiles stores the length of an entry in 16 bits
 ONCE = frozenset({"generation", "continuation"})  # recorded at most once for a request id
-_RESERVED = frozenset({"v", "id", "kind", "at", "clock", "request_id", "bodies"})
+KEPT = frozenset(
+    {"erasure", "hold", "release_hold", "access"}
+)  # about a subject, but sealed apart: they outlive its key
+_RESERVED = frozenset({"v", "id", "kind", "at", "clock", "request_id", "subject", "bodies"})
 _WORD = re.compile(r"[a-z][a-z_]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An entry to be recorded. `bodies` are the contents by role: prompt, output, release."""
+    """An entry to be recorded. `bodies` are the contents by role; `subject` is whom it concerns (`Vault.pseudonym`)."""
 
     kind: str
     request_id: str | None
     fields: Mapping[str, JSON]
     bodies: Mapping[str, Content] = field(default_factory=dict)
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +67,21 @@ def prepare(draft: Draft, vault: Vault, now: datetime, clock: str, at: str) -> R
     """
     _require_valid(draft)
     entry_id = _new_id(now)
-    sealed = tuple((role, vault.seal(body, context=place(entry_id, role))) for role, body in draft.bodies.items())
+    sealed = tuple(vault.seal(draft.bodies, entry_id=entry_id, key_ref=_key_ref(draft, at)).items())
     data = _encoded(_leaf(draft, entry_id, sealed, clock, at))
     row = (
         entry_id, draft.kind, at, draft.request_id, state_of(draft.fields), action_of(draft.fields),
-        merkle.leaf_hash(data), data,
+        merkle.leaf_hash(data), data, draft.subject,
     )  # fmt: skip
     once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
     return Ready(row, sealed, once)
+
+
+def _key_ref(draft: Draft, at: str) -> str:
+    """Whose key seals the contents of an entry."""
+    if draft.kind == "policy":
+        return POLICY
+    return draft.subject if draft.subject and draft.kind not in KEPT else day_key(at)
 
 
 def _require_valid(draft: Draft) -> None:
@@ -97,6 +108,7 @@ def _leaf(draft: Draft, entry_id: str, sealed: Sequence[tuple[str, Sealed]], clo
         "kind": draft.kind,
         "at": at,
         "request_id": draft.request_id,
+        "subject": draft.subject,
         "bodies": {role: body.facts for role, body in sealed},
     }
     if clock < at:  # a clock that went back cannot reorder the record, nor can what it said be hidden

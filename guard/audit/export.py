@@ -10,14 +10,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from sqlalchemy import Connection, Engine, Executable, select
+from sqlalchemy import Connection, Engine, select
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint
 from guard.audit.tree import VERIFY, newest_note
 from guard.errors import ConfigError, EvidenceError, OperationError
+from guard.store.bulk import stream
 from guard.store.engine import reading
 from guard.store.tables import LogBody, LogEntry
 
@@ -65,7 +66,7 @@ def tile_path(index: int, width: int = merkle.TILE_WIDTH) -> str:
 def _write_entries(connection: Connection, checkpoint: Checkpoint, folder: Path, progress: Progress | None) -> None:
     tiles = _Tiles(folder / "tile")
     query = select(LogEntry.seq, LogEntry.leaf).where(LogEntry.seq < checkpoint.size).order_by(LogEntry.seq)
-    for row in _stream(connection, query, _ENTRIES_AT_ONCE):
+    for row in stream(connection, query, _ENTRIES_AT_ONCE):
         if row.seq != tiles.tree.size or not isinstance(row.leaf, bytes) or len(row.leaf) > 0xFFFF:
             raise EvidenceError(f"entry {tiles.tree.size} is missing or malformed: {VERIFY}")
         tiles.add(row.leaf)
@@ -123,17 +124,12 @@ def _write_bodies(connection: Connection, size: int, folder: Path) -> None:
     query = select(*LogBody.__table__.columns).where(LogBody.seq < size).order_by(LogBody.seq, LogBody.role)
     names = [column.name for column in LogBody.__table__.columns]
     with _new_file(folder / "bodies.jsonl") as file:
-        for row in _stream(connection, query, _BODIES_AT_ONCE):
+        for row in stream(connection, query, _BODIES_AT_ONCE):
             data = {
                 name: encode(value) if isinstance(value, bytes) else value
                 for name, value in zip(names, row, strict=True)
             }
             file.write(json.dumps(data, sort_keys=True).encode() + b"\n")
-
-
-def _stream(connection: Connection, query: Executable, at_once: int) -> Iterator[Any]:
-    """Rows without holding all of them in memory."""
-    return iter(connection.execute(query, execution_options={"yield_per": at_once}))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -63,13 +63,14 @@ class Log:
         clock: Callable[[], datetime] = utcnow,
         spacing: int = merkle.TILE_WIDTH,
         witness: WitnessSpec | None = None,
+        vault: Vault | None = None,
     ) -> None:
         """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept, and so is
         each one that the `witness` signed."""
         self.engine = engine
         self._spacing = spacing
         self.origin = origin
-        self.vault = Vault(keys)
+        self.vault = vault or Vault(keys)
         self.vkeys = log_vkeys(keys, origin)
         self._signer = log_signer(keys, origin)
         self._clock = clock

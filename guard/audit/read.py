@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Select, func, or_, select
 from guard.audit import merkle
 from guard.audit.leaf import parse_leaf
 from guard.audit.tree import VERIFY, action_of, newest_note, parse_checkpoint, state_of, stored_receipt
-from guard.audit.vault import Vault, place
+from guard.audit.vault import Vault
 from guard.errors import ConfigError, EvidenceError
 from guard.store.engine import reading
 from guard.store.tables import LogBody, LogEntry
@@ -32,13 +32,14 @@ class Entry:
     leaf_hash: bytes
     leaf: bytes = field(repr=False)
     fields: Mapping[str, Any] = field(repr=False)
+    subject: str | None = None
 
     @property
     def intact(self) -> bool:
         """Whether the columns repeat the leaf and the leaf has its hash. Says nothing about the tree: see `verify`."""
-        said = tuple(self.fields.get(name) for name in ("id", "kind", "at", "request_id"))
+        said = tuple(self.fields.get(name) for name in ("id", "kind", "at", "request_id", "subject"))
         derived = state_of(self.fields), action_of(self.fields)
-        columns = (self.id, self.kind, self.at, self.request_id, self.state, self.action)
+        columns = (self.id, self.kind, self.at, self.request_id, self.subject, self.state, self.action)
         return (*said, *derived) == columns and merkle.leaf_hash(self.leaf) == self.leaf_hash
 
 
@@ -77,12 +78,14 @@ class Reader:
         since: str | None = None,
         until: str | None = None,
         text: str | None = None,
+        subject: str | None = None,
     ) -> list[Entry]:
         """Entries, newest first; `before` is the seq to page on from, `since` (inclusive) and `until` are times as recorded.
 
-        `text` is an entry's number or id, or a request id: what people paste into a search box.
+        `text` is an entry's number or id, or a request id: what people paste into a search box. `subject` is a data
+        subject as the record calls it (`Vault.pseudonym`).
         """
-        wanted = {"kind": kind, "request_id": request_id, "state": state, "action": action}
+        wanted = {"kind": kind, "request_id": request_id, "state": state, "action": action, "subject": subject}
         query = _entries().filter_by(**{name: value for name, value in wanted.items() if value is not None})
         if before is not None:
             query = query.where(LogEntry.seq < before)
@@ -133,7 +136,7 @@ class Reader:
             or not isinstance(row.wrapped_key, bytes)
         ):
             raise EvidenceError(f"entry {seq} does not say how its {role} was sealed: {VERIFY}")
-        return vault.open(facts, row.ciphertext, row.wrapped_key, context=place(entry.id, role))
+        return vault.open(facts, row.ciphertext, row.wrapped_key, entry_id=entry.id, role=role)
 
     def checkpoint(self) -> str | None:
         """The newest signed checkpoint; None while the record is empty."""
@@ -181,4 +184,5 @@ def _entry(row: Any) -> Entry:
         row.leaf_hash,
         row.leaf,
         parse_leaf(row.leaf) or {},
+        row.subject,
     )

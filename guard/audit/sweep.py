@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.erased import Erased
 from guard.audit.rotation import KIND, Trust
 from guard.digest import sha256
 from guard.errors import NoteError, ProofError
@@ -61,7 +62,7 @@ def sweep(connection: Connection, start: int, end: int, progress: Callable[[int]
         ) as entries,
         connection.execute(sealed, execution_options=options) as bodies,
     ):
-        return _swept(connection, start, end, entries, iter(bodies), progress)
+        return _swept(connection, start, end, entries, iter(bodies), Erased.read(connection), progress)
 
 
 def _swept(
@@ -70,19 +71,20 @@ def _swept(
     end: int,
     entries: Iterable[Any],
     bodies: Iterator[Any],
+    named: Erased,
     progress: Callable[[int], None] | None,
 ) -> Swept | None:
     tiles: list[str] = []
     edge: list[bytes] = []
     count, at_last, at_first, expected = 0, "", "~", start
     body = next(bodies, None)
-    for seq, *repeated, leaf_hash, leaf in entries:
+    for seq, *repeated, leaf_hash, leaf, subject in entries:
         if seq != expected or type(leaf) is not bytes or type(leaf_hash) is not bytes:
             return None
         expected += 1
         hashed = merkle.leaf_hash(leaf)
         fields = _fields(leaf)
-        if hashed != leaf_hash or fields is None or fields.get("v") != 1 or not _repeats(repeated, fields):
+        if hashed != leaf_hash or fields is None or fields.get("v") != 1 or not _repeats((*repeated, subject), fields):
             return None
         at = fields["at"]
         if at < at_last and not in_time(at, at_last):
@@ -93,7 +95,9 @@ def _swept(
         while body is not None and body[0] == seq:
             _, role, ciphertext, wrapped, lookup, erased = body
             facts = left.pop(role, None)
-            if type(facts) is not dict or erased is not None or not _sealed(facts, ciphertext, wrapped, lookup):
+            gone = ciphertext is wrapped is lookup is None and named.allows(seq, role, erased)
+            there = erased is None and named.at(seq, role) is None
+            if type(facts) is not dict or not (gone or (there and _sealed(facts, ciphertext, wrapped, lookup))):
                 return None
             count += 1
             body = next(bodies, None)
@@ -128,10 +132,10 @@ def _repeats(columns: Sequence[object], fields: Mapping[str, Any]) -> bool:
     action = decision.get("action") if type(decision) is dict else None
     said = (
         fields.get("id"), fields.get("kind"), fields.get("at"), fields.get("request_id"),
-        state if type(state) is str else None, action if type(action) is str else None,
+        state if type(state) is str else None, action if type(action) is str else None, fields.get("subject"),
     )  # fmt: skip
     texts = type(said[0]) is type(said[1]) is type(said[2]) is str and len(said[2]) == 27
-    return texts and tuple(columns) == said and (said[3] is None or type(said[3]) is str)
+    return texts and tuple(columns) == said and all(it is None or type(it) is str for it in (said[3], said[6]))
 
 
 def in_time(at: str, newest: str) -> bool:

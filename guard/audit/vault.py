@@ -1,7 +1,8 @@
-"""Sealed content: encrypted under a key of its own, so that destroying the key erases it while every proof still holds.
+"""Sealed content: one data key an entry, wrapped by a key that belongs to the data subject and lives outside the database.
 
-AES-GCM does not commit to its key: one ciphertext can be made to open to two texts under two keys. So the entry also holds
-a commitment to the content, keyed with the content's own key, which says nothing once that key is gone.
+Destroying the subject's key erases all of it, in every backup of the database, while every proof still holds. AES-GCM does
+not commit to its key: one ciphertext can be made to open to two texts under two keys. So the entry also holds a commitment
+to the content, keyed with the data key, which says nothing once that key is gone.
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from guard.digest import JSON, keyed, same, sha256
+from guard.audit.keystore import KeyStore, LocalKeys
+from guard.digest import JSON, keyed, mac, same, sha256, subkey
 from guard.errors import EvidenceError
 from guard.keys import KeyRing
 from guard.types import Content, content_from
 
+POLICY = "policy"  # the key of policy texts, which are nobody's personal data
 _ALGORITHM = "AES-256-GCM"
 _KEY_SIZE = 32
 _NONCE_SIZE = 12
-_ONE_NONCE = bytes(_NONCE_SIZE)  # each content key encrypts once, so its nonce need not vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +38,44 @@ class Sealed:
 
 
 class Vault:
-    """Seals and opens content with the key-encryption key of a key ring."""
+    """Seals and opens content with keys from a key store; by default the one in the key folder."""
 
-    def __init__(self, keys: KeyRing) -> None:
-        wrapping = keys.secret("vault")
-        self._wrapping = AESGCM(wrapping)
-        self._lookup_key = keys.secret("lookup")
-        self._key_ref = "vault:" + keyed(wrapping, "key-ref", b"").hex()[:16]
+    def __init__(self, keys: KeyRing, store: KeyStore | None = None) -> None:
+        self.keys: KeyStore = store or LocalKeys(keys.folder / "subjects")
+        self._lookup_key = subkey(keys.secret("lookup"), "lookup")
+        subject_key = keys.secret("subject")
 
-    def seal(self, content: Content, *, context: bytes) -> Sealed:
-        """Encrypt content for one place in the record; it opens under the same `context` only."""
+        @lru_cache(maxsize=10_000)
+        def pseudonym(subject: str) -> str:
+            return "s:" + keyed(subject_key, "subject", subject.encode("utf-8", "surrogatepass")).hex()[:32]
+
+        self._pseudonym = pseudonym
+
+    def pseudonym(self, subject: str) -> str:
+        """What the record calls a data subject; without the secret in the key folder it cannot be guessed."""
+        return self._pseudonym(subject)
+
+    def seal(self, contents: Mapping[str, Content], *, entry_id: str, key_ref: str) -> dict[str, Sealed]:
+        """Encrypt the contents of one entry, by role; each opens in its own place only."""
+        if not contents:
+            return {}
+        wrapping = self.keys.key(key_ref, create=True)
+        if wrapping is None:
+            raise EvidenceError(f"the key store made no key {key_ref}: check it before anything else is recorded")
+        drawn = secrets.token_bytes(_KEY_SIZE + _NONCE_SIZE)
+        key, nonce = drawn[:_KEY_SIZE], drawn[_KEY_SIZE:]
+        wrapped = nonce + AESGCM(wrapping).encrypt(nonce, key, _owner(entry_id, key_ref))
+        cipher, commit = AESGCM(key), subkey(key, "commit")
+        return {
+            role: self._sealed(content, cipher, commit, wrapped, entry_id=entry_id, role=role, key_ref=key_ref)
+            for role, content in contents.items()
+        }
+
+    def _sealed(
+        self, content: Content, cipher: AESGCM, commit: bytes, wrapped: bytes, *, entry_id: str, role: str, key_ref: str
+    ) -> Sealed:
         data = content.data
-        key = secrets.token_bytes(_KEY_SIZE)
-        nonce = secrets.token_bytes(_NONCE_SIZE)
-        ciphertext = AESGCM(key).encrypt(_ONE_NONCE, data, context)
-        wrapped = nonce + self._wrapping.encrypt(nonce, key, context)
+        ciphertext = cipher.encrypt(_nonce(role), data, place(entry_id, role))
         lookup = self.lookup(content)
         facts: dict[str, JSON] = {
             "alg": _ALGORITHM,
@@ -57,21 +83,30 @@ class Vault:
             "len": len(data),
             "ct_sha256": sha256(ciphertext).hex(),
             "row_sha256": row_digest(wrapped, lookup),
-            "commit": keyed(key, "commit", data).hex(),
-            "key_ref": self._key_ref,
+            "commit": mac(commit, _named(role, data)).hex(),
+            "key_ref": key_ref,
         }
         return Sealed(facts, ciphertext, wrapped, lookup)
 
-    def open(self, facts: Mapping[str, JSON], ciphertext: bytes, wrapped_key: bytes, *, context: bytes) -> Content:
-        """Decrypt content and check the commitment; raises EvidenceError when anything differs."""
-        if facts.get("alg") != _ALGORITHM or facts.get("key_ref") != self._key_ref:
-            raise EvidenceError("the content was sealed under another key: use the key folder it was recorded with")
+    def open(
+        self, facts: Mapping[str, JSON], ciphertext: bytes, wrapped_key: bytes, *, entry_id: str, role: str
+    ) -> Content:
+        """Decrypt content and check the commitment; raises EvidenceError when anything differs or the key is gone."""
+        key_ref = str(facts.get("key_ref"))
+        wrapping = self.keys.key(key_ref, create=False) if facts.get("alg") == _ALGORITHM else None
+        if wrapping is None:
+            raise EvidenceError(
+                "the key of this content is not in the key store: it was erased, or another key folder sealed it"
+            )
         try:
-            key = self._wrapping.decrypt(wrapped_key[:_NONCE_SIZE], wrapped_key[_NONCE_SIZE:], context)
-            data = AESGCM(key).decrypt(_ONE_NONCE, ciphertext, context)
+            owner = _owner(entry_id, key_ref)
+            key = AESGCM(wrapping).decrypt(wrapped_key[:_NONCE_SIZE], wrapped_key[_NONCE_SIZE:], owner)
+            data = AESGCM(key).decrypt(_nonce(role), ciphertext, place(entry_id, role))
         except (InvalidTag, ValueError):
-            raise EvidenceError("the sealed content was changed or moved: it does not decrypt") from None
-        if not same(keyed(key, "commit", data).hex().encode(), str(facts.get("commit")).encode()):
+            raise EvidenceError(
+                "the sealed content does not decrypt: it was changed or moved, or its key was destroyed since"
+            ) from None
+        if not same(mac(subkey(key, "commit"), _named(role, data)).hex().encode(), str(facts.get("commit")).encode()):
             raise EvidenceError("the sealed content is not what the entry commits to")
         try:
             return content_from(str(facts.get("media_type")), data)
@@ -80,7 +115,7 @@ class Vault:
 
     def lookup(self, content: Content) -> bytes:
         """A keyed digest by which equal content is found again without decrypting anything."""
-        return keyed(self._lookup_key, "lookup", content.data)
+        return mac(self._lookup_key, content.data)
 
 
 def row_digest(wrapped_key: bytes, lookup: bytes) -> str:
@@ -90,4 +125,23 @@ def row_digest(wrapped_key: bytes, lookup: bytes) -> str:
 
 def place(entry_id: str, role: str) -> bytes:
     """The context of a body: a body copied to another entry or role does not open."""
-    return f"{entry_id}\n{role}".encode()
+    return f"{entry_id}\n{role}".encode("utf-8", "surrogateescape")
+
+
+def day_key(at: str) -> str:
+    """The key of entries without a data subject: one for each day."""
+    return f"d:{at[:10]}"
+
+
+def _owner(entry_id: str, key_ref: str) -> bytes:
+    return f"{entry_id}\n\n{key_ref}".encode("utf-8", "surrogateescape")
+
+
+def _named(role: str, data: bytes) -> bytes:
+    return role.encode("utf-8", "surrogateescape") + b"\0" + data
+
+
+@lru_cache(maxsize=256)
+def _nonce(role: str) -> bytes:
+    """A data key encrypts each role of one entry once, so the role makes the nonce unique."""
+    return sha256(role.encode("utf-8", "surrogateescape"))[:_NONCE_SIZE]

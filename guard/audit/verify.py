@@ -1,5 +1,4 @@
 """The reader that trusts nothing: recomputes the record from its bytes and compares all that is stored beside them.
-
 It shares with the writer the digests, the table definitions and the pure functions of `merkle`, and nothing else.
 """
 
@@ -10,17 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, split_note, vkey_name
+from guard.audit.erased import Erased
 from guard.audit.leaf import parse_leaf
 from guard.audit.rotation import Trust
 from guard.audit.sweep import SKEW, in_time, quick
 from guard.audit.vault import Vault
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
+from guard.store.bulk import stream
 from guard.store.engine import integrity, snapshot
 from guard.store.failure import explain, is_damage
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
@@ -31,7 +32,7 @@ _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
-_REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action")  # in the order of the columns after seq
+_REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action", "subject")
 
 Row = Any
 T = TypeVar("T")
@@ -74,8 +75,8 @@ def verify(
 
     `against` is a checkpoint kept from earlier: the record must extend it, so a cut tail, an old backup and a rewritten
     history are found. With a `vault`, sealed content is decrypted and compared with what the entries commit to.
-    `progress` is called with the entries done and the entries in all. `jobs` is how many processes look at a long record
-    first (default: one a core); what they do not find sound is read again with care, so the answer is the same.
+    `progress` is called with the entries done and in all. `jobs` is how many processes look at a long record first (default:
+    one a core); what they do not find sound is read again with care.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
     kept = Checkpoint.parse(split_note(against)[0]) if against is not None else None
@@ -115,6 +116,7 @@ class _Run:
         self._unmatched: int | None = None  # the size of the first checkpoint whose root differs
         self._tiles = 0
         self._next_seq = 0
+        self._erased = Erased()
         self._dense = True  # after a gap, the tree over the rest can be compared with nothing
         self.tree = merkle.CompactRange()
 
@@ -135,13 +137,14 @@ class _Run:
         for line in integrity(connection):
             self.report(None, f"the database finds itself damaged: {line}")
         heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
+        self._erased = Erased.read(connection)
         total = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
-        entries = _stream(connection, select(*LogEntry.__table__.columns).order_by(LogEntry.seq), _ENTRIES_AT_ONCE)
+        entries = stream(connection, select(*LogEntry.__table__.columns).order_by(LogEntry.seq), _ENTRIES_AT_ONCE)
         bodies = _Ahead(
-            _stream(connection, select(*LogBody.__table__.columns).order_by(LogBody.seq, LogBody.role), _BODIES_AT_ONCE)
+            stream(connection, select(*LogBody.__table__.columns).order_by(LogBody.seq, LogBody.role), _BODIES_AT_ONCE)
         )
         notes = _Ahead(
-            _stream(connection, select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size), _ENTRIES_AT_ONCE)
+            stream(connection, select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size), _ENTRIES_AT_ONCE)
         )
         self._reach(notes)
         for row in entries:
@@ -245,8 +248,9 @@ class _Run:
             fields.get("request_id"),
             state if isinstance(state, str) else None,
             action if isinstance(action, str) else None,
+            fields.get("subject"),
         )
-        columns = tuple(row[1:7])
+        columns = (*row[1:7], row.subject)
         if columns != signed or list(map(type, columns)) != list(map(type, signed)):
             for name, column, said in zip(_REPEATED, columns, signed, strict=True):
                 if type(column) is not type(said) or column != said:
@@ -283,10 +287,14 @@ class _Run:
 
     def _body(self, body: Row, facts: Mapping[str, Any], entry_id: str) -> Iterator[str]:
         sealed = (body.ciphertext, body.wrapped_key, body.lookup)
+        if sealed == (None, None, None) and self._erased.allows(body.seq, body.role, body.erased_at):
+            return
         if not all(isinstance(item, bytes) for item in sealed):
             yield "was removed without an entry that says so"
             return
         ciphertext, wrapped_key, lookup = sealed
+        if self._erased.at(body.seq, body.role) is not None:
+            yield "is there, although an entry says that it was erased (an old backup was restored in part)"
         if body.erased_at is not None:
             yield "is marked as erased without an entry that says so"
         if sha256(ciphertext).hex() != facts.get("ct_sha256"):
@@ -295,7 +303,7 @@ class _Run:
             yield "was changed: its key or look-up value does not have its digest"
         elif self._vault is not None:
             try:
-                content = self._vault.open(facts, ciphertext, wrapped_key, context=f"{entry_id}\n{body.role}".encode())
+                content = self._vault.open(facts, ciphertext, wrapped_key, entry_id=entry_id, role=body.role)
             except EvidenceError as error:
                 yield f"does not open: {error}"
                 return
@@ -385,11 +393,6 @@ class _Ahead:
             row = self._next
             self.take()
             yield row
-
-
-def _stream(connection: Connection, query: Select[Any], at_once: int) -> Iterator[Row]:
-    """Rows without holding all of them in memory."""
-    return iter(connection.execute(query, execution_options={"yield_per": at_once}))
 
 
 def _at_most(value: object, limit: object) -> bool:

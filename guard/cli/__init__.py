@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from guard.cli import audit, check, dashboard, db, demo, evidence, inspect, policy, review, run
+from guard.cli import audit, check, dashboard, db, demo, erasure, evidence, inspect, policy, review, run
 from guard.errors import CallerError, GuardError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ check.register(app)
 inspect.register(app)
 dashboard.register(app)
 evidence.register(audit.app)
+erasure.register(audit.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(audit.app, name="audit")

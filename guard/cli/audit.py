@@ -16,11 +16,14 @@ import typer
 from sqlalchemy import Engine, make_url
 
 from guard import settings
+from guard.audit import access
 from guard.audit.draft import timestamp
+from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.rotation import log_vkeys
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
+from guard.cli.erasure import By, reader_name
 from guard.cli.options import HomeOption, JsonOption, StoreOption
 from guard.cli.show import console, harmless, print_json
 from guard.digest import label
@@ -105,14 +108,18 @@ def search(
         str | None, typer.Option(help="From this UTC time on, such as 2026-11-23 or 2026-11-23T14:00.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Before this UTC time.")] = None,
+    subject: Annotated[str | None, typer.Option(help="About this person: the requester, as it was given.")] = None,
     before: Annotated[int | None, typer.Option(help="Entries before this number, to page on.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List entries, newest first."""
     span = {"since": _moment(since), "until": _moment(until)}
-    with _opened(store, home) as (_, engine):
-        entries = Reader(engine).latest(limit, before=before, kind=kind, state=state, action=action, text=text, **span)
+    with _opened(store, home) as (config, engine):
+        person = _pseudonym(config, subject) if subject is not None else None
+        entries = Reader(engine).latest(
+            limit, before=before, kind=kind, state=state, action=action, text=text, subject=person, **span
+        )
     if as_json:
         for entry in entries:
             print_json(_summary(entry), indent=None)
@@ -128,19 +135,34 @@ def show(
     store: StoreOption = None,
     home: HomeOption = None,
     content: Annotated[bool, typer.Option("--content", help="Decrypt and print the content too.")] = False,
+    by: By = None,
 ) -> None:
-    """Print one entry. Content is printed with control characters made visible."""
+    """Print one entry. Content is printed with control characters made visible, and who read it is recorded."""
     with _opened(store, home) as (config, engine):
         reader = Reader(engine, Vault(KeyRing(config.keys)) if content else None)
         found = _require_entry(reader, entry)
         bodies = found.fields.get("bodies")
         roles = list(bodies) if content and isinstance(bodies, dict) else []
+        if roles:
+            access.note(
+                Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec),
+                found,
+                roles,
+                who=reader_name(by),
+                why="command",
+            )
         contents = {role: reader.body(entry, role) for role in roles}
     typer.echo(harmless(json.dumps(found.fields, indent=2, ensure_ascii=False)))
     if not found.intact:
         typer.echo("warning: this entry was changed: run  guard audit verify", err=True)
     for role, body in contents.items():
         typer.echo(f"\n{harmless(role)}: " + _described(body))
+
+
+def _pseudonym(config: settings.Settings, subject: str) -> str:
+    if not (config.keys / "subject.key").exists():  # a new key would name nobody whom the record knows
+        raise ConfigError(f"there are no keys of a record in {config.keys}: give --home, or set GUARD_HOME")
+    return Vault(KeyRing(config.keys)).pseudonym(subject)
 
 
 def _described(body: Content | None) -> str:

@@ -69,11 +69,19 @@ def list_command(
 
 
 @app.command()
-def show(case: CaseId, store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Print one case: why it was held, and what is asked to be released. Control characters are made visible."""
+def show(
+    case: CaseId,
+    reviewer: Reviewer = None,
+    store: StoreOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print one case: why it was held, and what is asked to be released. Who reads it is recorded."""
     from guard import review
+    from guard.audit import access
+    from guard.cli.erasure import reader_name
 
-    engine = _engine(store, home)
+    engine, log = _writer(store, home)
     found, reader = review.get(engine, case), _reader(engine, home)
     entry = reader.entry(found.seq)
     fields = entry.fields if entry else {}
@@ -85,7 +93,10 @@ def show(case: CaseId, store: StoreOption = None, home: HomeOption = None, as_js
             typer.echo(f"{name}: {harmless(str(value))}")
     for reason in review.reasons(fields):
         typer.echo(f"why: {harmless(review.rule_words(reason.rule))} {harmless(reason.detail)}".rstrip())
-    for role in ("prompt", "output", "release"):
+    roles = [role for role in ("prompt", "output", "release") if role in (fields.get("bodies") or {})]
+    if entry is not None:
+        access.note(log, entry, roles, who=reader_name(reviewer), why="case")
+    for role in roles:
         body = reader.body(found.seq, role)
         text = getattr(body, "text", None)
         if body is not None:

@@ -183,7 +183,9 @@ def rule(engine: Engine, log: Log, *, case_id: str, reviewer: str, ruling: str, 
             raise ReviewError(_refusal(_read(connection, case_id), name, now))
 
     fields: dict[str, JSON] = {"case": found.id, "of": found.seq, "reviewer": name, "ruling": ruling}
-    log.append([Draft("ruling", found.request_id, fields, {"rationale": Text(reason)})], within=decide)
+    with reading(engine) as connection:  # the reason may quote the content, so it is erased with it
+        subject = connection.execute(select(LogEntry.subject).where(LogEntry.seq == found.seq)).scalar_one_or_none()
+    log.append([Draft("ruling", found.request_id, fields, {"rationale": Text(reason)}, subject)], within=decide)
     return _require(engine, case_id)
 
 

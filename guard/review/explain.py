@@ -42,6 +42,10 @@ _KINDS = {
     "release": "Release",
     "failure": "Failure",
     "policy": "Policy",
+    "access": "Access",
+    "erasure": "Erasure",
+    "hold": "Legal hold",
+    "release_hold": "End of legal hold",
 }
 
 

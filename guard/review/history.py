@@ -81,6 +81,10 @@ def title(entry: Entry) -> str:
         "release": "Released content handed out",
         "failure": "Generation failed",
         "policy": "Policy put on record",
+        "access": "Content read",
+        "erasure": "Content erased",
+        "hold": "Legal hold set",
+        "release_hold": "Legal hold released",
     }.get(entry.kind, "Entry")
 
 
@@ -105,7 +109,7 @@ def history(entries: Sequence[Entry]) -> tuple[Step, ...]:
     """The entries of one request, oldest first, as lines for people."""
     steps = []
     for entry in sorted(entries, key=lambda it: it.seq):
-        who = entry.fields.get("reviewer")
+        who = entry.fields.get("reviewer") or entry.fields.get("by")
         if who is None:
             who = (entry.fields.get("request") or {}).get("requester")
         steps.append(Step(entry.seq, entry.at, entry.kind, title(entry), str(who) if who else None))

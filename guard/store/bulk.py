@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Connection, Executable, Integer, LargeBinary, Table, Text
 from sqlalchemy.exc import DBAPIError
 
 _COPY_TYPES = ((BigInteger, "int8"), (Integer, "int4"), (LargeBinary, "bytea"), (Text, "text"))
@@ -26,6 +26,11 @@ def insert_rows(connection: Connection, table: Any, rows: Sequence[tuple[Any, ..
         marks = ", ".join("?" * len(names))
         statement = f"INSERT INTO {target.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  (names of our own)
         connection.exec_driver_sql(statement, list(rows))
+
+
+def stream(connection: Connection, query: Executable, at_once: int) -> Iterator[Any]:
+    """Rows without holding all of them in memory."""
+    return iter(connection.execute(query, execution_options={"yield_per": at_once}))
 
 
 def _copy(connection: Connection, table: Table, names: list[str], rows: Sequence[tuple[Any, ...]]) -> None:

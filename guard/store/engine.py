@@ -22,8 +22,9 @@ from guard.store.failure import explain, is_missing_table
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"  # the newest revision; a constant, so that a start does not import Alembic
+HEAD = "0004"  # the newest revision; a constant, so that a start does not import Alembic
 LOCK_SECONDS = 30
+_COMPACT_BELOW = 1 << 30  # bytes: some seconds of work, in which writers wait
 _MIGRATION_LOCK = 0x67656E67  # any number will do, as long as every genguard process uses the same
 _ALEMBIC = threading.Lock()  # Alembic keeps the migration that runs in a module of its own
 _READING = "guard_reading"
@@ -158,6 +159,25 @@ def integrity(connection: Connection) -> list[str]:
         return []
     found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
     return [] if found == ["ok"] else found
+
+
+def scrub(engine: Engine) -> bool:
+    """Leave no copy of deleted values in a SQLite database's files; False where copies may be left for now.
+
+    SQLite overwrites what is deleted, but not the copies that it leaves in an index when it splits a page. So the file is
+    made anew or, where that would keep writers waiting for long, that index. A server's files are its own affair.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    try:
+        with engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            pages, size = (raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            raw.execute("VACUUM" if pages * size <= _COMPACT_BELOW else "REINDEX ix_log_body_lookup")
+            busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error:
+        return False
+    return not busy
 
 
 # --- migrations ----------------------------------------------------------------------------------------------------

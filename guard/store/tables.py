@@ -48,6 +48,13 @@ class LogEntry(Base):
         Index("ix_log_entry_occurred_at", "occurred_at"),
         Index("ix_log_entry_kind_seq", "kind", "seq"),
         Index("ix_log_entry_state_seq", "state", "seq"),
+        Index(
+            "ix_log_entry_subject_seq",
+            "subject",
+            "seq",
+            sqlite_where=text("subject IS NOT NULL"),
+            postgresql_where=text("subject IS NOT NULL"),
+        ),
         {"sqlite_strict": True},
     )
 
@@ -60,6 +67,7 @@ class LogEntry(Base):
     action: Mapped[str | None] = mapped_column(Text)
     leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
     leaf: Mapped[bytes] = mapped_column(LargeBinary)
+    subject: Mapped[str | None] = mapped_column(Text)
 
 
 class LogOnce(Base):
@@ -88,6 +96,7 @@ class LogInbox(Base):
     action: Mapped[str | None] = mapped_column(Text)
     leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
     leaf: Mapped[bytes] = mapped_column(LargeBinary)
+    subject: Mapped[str | None] = mapped_column(Text)
 
 
 class LogInboxBody(Base):

@@ -15,7 +15,7 @@ from guard.audit.draft import Draft
 from guard.audit.log import Log
 from guard.cli import audit, db
 from guard.digest import JSON
-from guard.errors import ConfigError, EvidenceError, NoteError, ProofError
+from guard.errors import ConfigError, EvidenceError, LegalHold, NoteError, ProofError
 from guard.keys import KeyRing
 from guard.store.engine import HEAD, open_engine
 from guard.types import Image, Text
@@ -208,3 +208,69 @@ def test_showing_hostile_content_is_harmless(cli_log: Log) -> None:
     assert "\n  | second line" in shown  # no line of the content can pass for one of ours
     with pytest.raises(EvidenceError, match="there is no entry 7"):
         run("audit", "show", "7")
+
+
+# --- erasing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def people(cli_log: Log) -> Log:
+    """Entries of two people, from number 5 on: ann, bob, ann."""
+    for number, who in enumerate(("ann@example.org", "bob", "ann@example.org")):
+        subject = cli_log.vault.pseudonym(who)
+        cli_log.append([Draft("generation", f"own-{number}", {}, {"prompt": Text("private words")}, subject)])
+    return cli_log
+
+
+def test_a_person_is_found_held_and_erased(people: Log, home: Path) -> None:
+    ann = ("--subject", "ann@example.org", "--by", "kim")
+    lines = run("audit", "search", "--subject", "ann@example.org", "--json").stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [7, 5]
+    assert "held: entry 8" in run("audit", "hold", *ann, "--reason", "a court asks").stdout
+    with pytest.raises(LegalHold, match="release-hold"):
+        run("audit", "erase", *ann, "--reason", "a letter asks")
+    assert "entry 9" in run("audit", "release-hold", *ann, "--reason", "settled").stdout
+    assert "erased 2 contents of 2 entries, and destroyed 1 keys; the record says so in entry 10" in (
+        run("audit", "erase", *ann, "--reason", "a letter asks").stdout
+    )
+    assert "nothing to erase" in run("audit", "erase", *ann, "--reason", "again").stdout
+    assert "erased" in run("audit", "show", "5", "--content", "--by", "kim").stdout
+    one = run("audit", "erase", "--request", "own-1", "--reason", "a letter", "--json")
+    assert json.loads(one.stdout)["bodies"] == 1
+    assert json.loads(one.stdout)["keys"] == 1  # nothing else was sealed under it
+    kept = run("audit", "erase", "--entry", "2", "--reason", "a letter", "--basis", "own rules")
+    assert "backups made before still hold" in kept.stderr
+    verified = run("audit", "verify", "--content")
+    assert verified.exit_code == 0, verified.output
+    shown = run("audit", "show", "10").stdout
+    assert "ann" not in shown
+    assert "letter" not in shown
+    for words in ([], ["--entry", "1", "--request", "x"]):
+        with pytest.raises(ConfigError, match="one of --subject"):
+            run("audit", "erase", *words, "--reason", "x")
+
+
+def test_reading_content_at_the_terminal_is_recorded(cli_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_REVIEWER", "lee")
+    for words in (["1"], ["1", "--content"], ["1", "--content"], ["1", "--content", "--by", "kim"]):
+        assert run("audit", "show", *words).exit_code == 0
+    lines = run("audit", "search", "--kind", "access", "--json").stdout.splitlines()
+    assert [json.loads(line)["request_id"] for line in lines] == ["req-1", "req-1"]
+    entry = json.loads(run("audit", "show", "6").stdout)
+    assert (entry["by"], entry["of"], entry["roles"], entry["why"]) == ("kim", 1, ["output", "prompt"], "command")
+    assert json.loads(run("audit", "show", "5").stdout)["by"] == "lee"
+
+
+def test_retention_at_the_terminal(people: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="how long content is kept"):
+        run("audit", "retain")
+    with pytest.raises(ConfigError, match="six months"):
+        run("audit", "retain", "--older-than", "4w")
+    monkeypatch.setenv("GUARD_RETENTION", "2y")
+    assert "nothing to erase" in run("audit", "retain").stdout
+    now = ("--older-than", "0d", "--reason", "a test")
+    assert "would erase 13 contents of 8 entries" in run("audit", "retain", *now, "--dry-run").stdout
+    assert "erased 13 contents of 8 entries, and destroyed 2 keys" in run("audit", "retain", *now).stdout
+    assert run("audit", "verify", "--content").exit_code == 0
+    with pytest.raises(ConfigError, match="no keys of a record"):
+        run("audit", "erase", "--home", "/nowhere", "--subject", "x", "--reason", "y")

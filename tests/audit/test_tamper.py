@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -255,7 +256,8 @@ def test_swapping_two_bodies_names_both(copy: Copy) -> None:
 def test_resealing_a_body_is_found(copy: Copy) -> None:
     """Whoever holds the keys can seal other content, but not into an entry that was signed."""
     entry_id = copy.value("SELECT id FROM log_entry WHERE seq = 11")
-    sealed = copy.log.vault.seal(Text("never said"), context=f"{entry_id}\nprompt".encode())
+    facts = json.loads(copy.value("SELECT leaf FROM log_entry WHERE seq = 11"))["bodies"]["prompt"]
+    [sealed] = copy.log.vault.seal({"prompt": Text("never said")}, entry_id=entry_id, key_ref=facts["key_ref"]).values()
     copy.database.execute(
         "UPDATE log_body SET ciphertext = ?, wrapped_key = ?, lookup = ? WHERE seq = 11",
         (sealed.ciphertext, sealed.wrapped_key, sealed.lookup),

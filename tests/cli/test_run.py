@@ -209,7 +209,7 @@ def test_parameters_requester_and_purpose(run: Run, tiny: Tiny) -> None:
         entry = g.ledger.reader.entry(seeded[0].json["receipt"]["entry"])
     assert entry is not None
     params = {"max_new_tokens": 12, "seed": 5}  # a stop text may quote somebody, so it is sealed
-    assert entry.fields["request"] == {"requester": "user:1", "purpose": "chat", "groups": {}, "params": params}
+    assert entry.fields["request"] == {"purpose": "chat", "groups": {}, "params": params}
 
 
 def test_a_prompt_from_stdin(run: Run, tiny: Tiny) -> None:

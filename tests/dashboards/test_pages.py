@@ -345,6 +345,41 @@ def test_content_is_shown_only_when_asked_for(app: App, world: Any) -> None:
     assert "4111" in html(at)
 
 
+def test_who_reads_content_is_on_record_and_erased_content_is_not_shown(app: App, world: Any) -> None:
+    from guard.audit.erase import Why, erase_subject
+    from guard.audit.read import Reader
+    from guard.audit.verify import verify
+
+    held, reader = seed.held_text(world), Reader(world.engine)
+
+    def accesses() -> list[tuple[str, tuple[str, ...]]]:
+        found = reader.latest(kind="access")
+        return [(it.fields["why"], tuple(it.fields["roles"])) for it in reversed(found)]
+
+    app("overview")
+    app("queue")
+    assert accesses() == []
+    case = seed.case_of(world, held)
+    at = app("case", case=case)
+    at.run()
+    assert accesses() == [("case", ("output", "prompt", "release", "request"))]
+    world.clock.now += timedelta(minutes=11)
+    at = app("audit", entry=str(held.seq))
+    assert "support-bot" in html(at)
+    at.toggle(key=f"content-{held.seq}").set_value(True).run()
+    assert "Content read" in html(at)
+
+    assert erase_subject(world.log, world.log.vault.pseudonym("support-bot"), Why("kim", "asked")).bodies == 4
+    for page in (app("case", case=case), app("audit", entry=str(held.seq))):
+        assert not page.exception
+        assert "4111" not in html(page)
+        assert "support-bot" not in html(page)
+    erasure = reader.latest(kind="erasure")[0]
+    page = app("audit", entry=str(erasure.seq))
+    assert not page.exception
+    assert verify(world.engine, world.log.vkey, vault=world.log.vault).ok
+
+
 def test_both_pictures_of_an_entry_stay_blurred_until_asked(app: App, world: Any) -> None:
     held = seed.held_image(world)
     at = app("audit", entry=str(held.seq))
@@ -386,7 +421,7 @@ def test_the_receipt_on_the_page_can_be_checked_offline(app: App, world: Any) ->
     proof = desk.prove(entry)
     assert proof.receipt is not None
     receipt, leaf, vkey = from_json(desk.receipt_file(entry, proof.receipt))
-    assert verify_receipt(receipt, str(vkey), leaf=leaf).size == 2
+    assert verify_receipt(receipt, str(vkey), leaf=leaf).size == 3  # the policy, the outcome, and who looked at it
 
 
 def test_an_entry_that_does_not_exist(app: App, world: Any) -> None:
