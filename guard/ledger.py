@@ -107,9 +107,15 @@ class Ledger:
 
         try:
             waits = any(self._waits(deed.verdict.decision.action) for deed in deeds)
-            appended = self.log.append(drafts, within=open_cases, ack=Ack.WITNESSED if waits else Ack.SEQUENCED)
+            appended = self.log.append(
+                drafts, within=open_cases if any(cases) else None, ack=Ack.WITNESSED if waits else Ack.SEQUENCED
+            )
         except AlreadyRecorded:
-            # Another caller with the same request id was faster: its outcome stands, ours was never released.
+            # Another caller with the same request id was faster: its outcome stands, ours was never released. It is ours to
+            # hand out only where the request was the same.
+            for deed in deeds:
+                if (entry := self._newest(deed.request.id)) is not None and deed.kind != "check":
+                    self._require_same(entry, deed.request)
             return [self.collect(deed.request.id) for deed in deeds]
         return [_outcome(deed, case, entry.receipt) for deed, case, entry in zip(deeds, cases, appended, strict=True)]
 

@@ -210,6 +210,19 @@ def test_racing_callers_with_one_id_get_one_outcome(make: Make) -> None:
     assert [outcome.replayed for outcome in outcomes].count(False) == 1
 
 
+def test_who_loses_a_race_for_an_id_gets_no_other_request_s_answer(make: Make) -> None:
+    """Two callers chose one id for two requests: the second to be recorded is told, and learns nothing of the first."""
+    g = make()
+
+    def slow(prompt: str) -> str:
+        assert g.wrap(lambda _: "for bob only")("what bob asked", id="one").state is State.RELEASED
+        return "for ann"
+
+    with pytest.raises(IdempotencyConflict):
+        g.wrap(slow)("what ann asked", id="one")
+    assert g.collect("one").content == Text("for bob only")
+
+
 def test_async_functions_and_async_callers(make: Make) -> None:
     g = make(model=lambda prompt: prompt.upper())
 

@@ -91,7 +91,9 @@ def erase_entries(log: Log, why: Why, *, request_id: str | None = None, entry: i
         raise CallerError("say what to erase: a request or an entry")
     which = LogEntry.request_id == request_id if entry is None else LogEntry.seq == entry
     found = _listed(log, which, LogEntry.kind.not_in((*KEPT, "policy")))
-    refs = _subjects(log, [seq for seq, _ in found])
+    with reading(log.engine) as connection:  # those whose content an interrupted run has erased already as well
+        concerned = list(connection.execute(select(LogEntry.seq).where(which)).scalars())
+    refs = _subjects(log, concerned)
     done = _erase(log, found, why, subject=refs[0] if len(refs) == 1 else None, refs=refs)
     return _scrubbed(log, done.plus(_destroy_unused(log, refs)))
 
@@ -151,13 +153,14 @@ def _empty(connection: Connection, numbers: Sequence[int], at: str) -> int:
 
 
 def _destroy_unused(log: Log, refs: Sequence[str]) -> Done:
-    unused = [
-        ref
-        for ref in refs
-        if log.vault.keys.exists(ref) and not _listed(log, LogEntry.subject == ref, LogEntry.kind.not_in(KEPT), limit=1)
-    ]
-    log.vault.keys.destroy(unused)
-    return Done(keys=len(unused))
+    count = 0
+    for ref in refs:  # one by one: a subject may come back while the others are looked at
+        if log.vault.keys.exists(ref) and not _listed(
+            log, LogEntry.subject == ref, LogEntry.kind.not_in(KEPT), limit=1
+        ):
+            log.vault.keys.destroy([ref])
+            count += 1
+    return Done(keys=count)
 
 
 def _scrubbed(log: Log, done: Done) -> Done:

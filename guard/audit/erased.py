@@ -64,9 +64,10 @@ class Erased:
             listed.sort()
 
     @classmethod
-    def read(cls, connection: Connection) -> Erased:
-        """From all erasure entries of a record."""
+    def read(cls, connection: Connection, *, before: int | None = None) -> Erased:
+        """From all erasure entries of a record, or those `before` an entry."""
         query = select(LogEntry.leaf).where(LogEntry.kind == ERASURE).order_by(LogEntry.seq)
+        query = query.where(LogEntry.seq < before) if before is not None else query
         parsed = (parse_leaf(leaf) or {} for leaf in connection.execute(query).scalars())
         return cls(fields for fields in parsed if fields.get("kind") == ERASURE)
 

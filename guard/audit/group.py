@@ -28,6 +28,7 @@ class _Waiting(Generic[Item, Result]):
     item: Item
     event: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
+    handed: bool = False  # whether it has passed the lead on
     result: Result | BaseException | None = None
 
 
@@ -48,37 +49,58 @@ class Group(Generic[Item, Result]):
             self._queue.append(mine)
             mine.leads, self._led = not self._led, True
             self._state.notify()  # a leader may be waiting for one more
-        if not mine.leads:
-            mine.event.wait()
-        if mine.leads:
-            self._lead()
+        try:
+            if not mine.leads:
+                mine.event.wait()
+            if mine.leads:
+                self._lead(mine)
+        finally:
+            if mine.result is None:  # interrupted: nobody must wait for this caller to lead
+                self._withdraw(mine)
         if isinstance(mine.result, BaseException):
             raise mine.result
         return mine.result  # type: ignore[return-value]
 
-    def _lead(self) -> None:
+    def _withdraw(self, mine: _Waiting[Item, Result]) -> None:
+        with self._state:
+            if mine in self._queue:
+                self._queue.remove(mine)
+            if mine.leads and not mine.handed:
+                self._hand_on(mine)
+
+    def _hand_on(self, mine: _Waiting[Item, Result]) -> None:
+        mine.handed = True
+        self._led = bool(self._queue)
+        if self._led:
+            self._queue[0].leads = True
+            self._queue[0].event.set()
+
+    def _lead(self, mine: _Waiting[Item, Result]) -> None:
         """Commit one batch, the leader's own item in it, then hand the lead to whoever came meanwhile."""
-        batch = self._gather()
+        batch: list[_Waiting[Item, Result]] = []
         began = time.perf_counter()
-        answers: Sequence[Result | BaseException] = [RecordError(_LOST)] * len(batch)
+        answers: Sequence[Result | BaseException] | None = None
         try:
+            self._gather(batch)
+            began = time.perf_counter()
             answers = self._commit([waiting.item for waiting in batch])
         finally:  # an error of the commit itself goes through the leader; whoever waits for it must not wait for ever
             self._took = time.perf_counter() - began
             with self._state:
+                if mine in self._queue:  # interrupted while it gathered
+                    self._queue.remove(mine)
                 self._callers = min(LARGEST, len(batch) + len(self._queue))
-                self._led = bool(self._queue)
-                if self._led:
-                    self._queue[0].leads = True
-                    self._queue[0].event.set()
-            for waiting, answer in zip(batch, answers, strict=True):
-                waiting.result = answer
+                self._hand_on(mine)
+            lost = RecordError(_LOST)
+            for number, waiting in enumerate(batch):
+                waiting.result = lost if answers is None else answers[number]
                 waiting.event.set()
 
-    def _gather(self) -> list[_Waiting[Item, Result]]:
+    def _gather(self, batch: list[_Waiting[Item, Result]]) -> None:
         # Those whose last item was just committed come back at once: without a short wait they would miss every other commit.
         end = time.perf_counter() + self._took * PATIENCE
         with self._state:
             while len(self._queue) < self._callers and (rest := end - time.perf_counter()) > 0:
                 self._state.wait(rest)
-            return [self._queue.popleft() for _ in range(min(LARGEST, len(self._queue)))]
+            while self._queue and len(batch) < LARGEST:
+                batch.append(self._queue.popleft())

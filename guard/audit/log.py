@@ -8,7 +8,7 @@ the inboxes of all. So nobody ever retries, and the log is dense. SQLite lets on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -30,7 +30,7 @@ from guard.errors import AlreadyRecorded, ConfigError, ProofError, RecordError, 
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
-from guard.store.tables import LogBody, LogEntry
+from guard.store.tables import LogBody, LogEntry, LogInbox
 from guard.types import Ack, Receipt, WitnessSpec
 
 ORIGIN = "genguard"
@@ -214,13 +214,21 @@ class Log:
             with writing(self.engine) as connection:
                 self._sequence(connection, self._locked(connection), [])
             columns = (LogEntry.seq, LogEntry.id, LogEntry.occurred_at, LogEntry.leaf_hash)
+            before = len(waiting)
             with reading(self.engine) as connection:
                 taken = connection.execute(select(*columns).where(LogEntry.id.in_(waiting))).all()
             for seq, entry_id, at, hashed in taken:
                 if hashed != waiting.pop(entry_id).row[6]:
                     raise RecordError(rows.BROKEN.format(f"entry {seq} was changed in the inbox"))
                 found[entry_id] = Appended(seq, entry_id, at, self._prover(seq))
+            if waiting and len(waiting) == before and not self._deposited(waiting):
+                raise RecordError(rows.BROKEN.format("entries vanished from the inbox"))
         return [found[item.id] for item in ready]
+
+    def _deposited(self, ids: Collection[str]) -> bool:
+        """Whether the inbox still holds any of these entries: it may have more than one transaction takes in."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(LogInbox.id).where(LogInbox.id.in_(ids)).limit(1)).first() is not None
 
     def _prover(self, seq: int, note: str | None = None) -> Callable[[], Receipt]:
         def prove() -> Receipt:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -30,9 +31,11 @@ from guard.errors import NoteError, ProofError
 from guard.store.engine import integrity, open_engine, snapshot
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
 WORTHWHILE = 20_000  # entries: below, starting processes costs more than they save
 _AT_ONCE = 500
+_BODIES_AT_ONCE = 20  # a body may be megabytes
 _REPORT_EVERY = 4096
 
 Progress = Callable[[int, int], None]
@@ -49,8 +52,19 @@ class Swept:
     last_at: str
 
 
-def sweep(connection: Connection, start: int, end: int, progress: Callable[[int], None] | None = None) -> Swept | None:
-    """Look at the entries from `start` (a multiple of 256) to `end`; None where anything is not as it should be."""
+def sweep(
+    connection: Connection,
+    start: int,
+    end: int,
+    *,
+    size: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Swept | None:
+    """Look at the entries from `start` (a multiple of 256) to `end`; None where anything is not as it should be.
+
+    `size` is that of the record (default: `end`): what later entries say of erasures is not looked at, so not believed.
+    """
+    size = end if size is None else size
     columns, inside = LogEntry.__table__.columns, (LogEntry.seq >= start, LogEntry.seq < end)
     options = {"yield_per": _AT_ONCE}
     content = (LogBody.seq, LogBody.role, LogBody.ciphertext, LogBody.wrapped_key, LogBody.lookup, LogBody.erased_at)
@@ -60,9 +74,9 @@ def sweep(connection: Connection, start: int, end: int, progress: Callable[[int]
         connection.execute(
             select(*columns).where(*inside).order_by(LogEntry.seq), execution_options=options
         ) as entries,
-        connection.execute(sealed, execution_options=options) as bodies,
+        connection.execute(sealed, execution_options={"yield_per": _BODIES_AT_ONCE}) as bodies,
     ):
-        return _swept(connection, start, end, entries, iter(bodies), Erased.read(connection), progress)
+        return _swept(connection, start, end, entries, iter(bodies), Erased.read(connection, before=size), progress)
 
 
 def _swept(
@@ -134,7 +148,7 @@ def _repeats(columns: Sequence[object], fields: Mapping[str, Any]) -> bool:
         fields.get("id"), fields.get("kind"), fields.get("at"), fields.get("request_id"),
         state if type(state) is str else None, action if type(action) is str else None, fields.get("subject"),
     )  # fmt: skip
-    texts = type(said[0]) is type(said[1]) is type(said[2]) is str and len(said[2]) == 27
+    texts = type(said[0]) is type(said[1]) is type(said[2]) is str and _TIME.fullmatch(said[2]) is not None
     return texts and tuple(columns) == said and all(it is None or type(it) is str for it in (said[3], said[6]))
 
 
@@ -191,7 +205,7 @@ def sweep_all(engine: Engine, size: int, jobs: int, progress: Progress | None = 
             )
             stack.callback(process.kill)
             if process.stdin is not None:  # not on the command line, where others could read a password
-                process.stdin.write(json.dumps({"url": url, "start": start, "end": end}))
+                process.stdin.write(json.dumps({"url": url, "start": start, "end": end, "size": size}))
                 process.stdin.close()
             threads.append(threading.Thread(target=follow, args=(number, process)))
             threads[-1].start()
@@ -243,8 +257,11 @@ def quick(
     wanted = _jobs(engine, size) if jobs is None else jobs
     if not wanted or not size or integrity(connection):
         return None
-    swept = sweep_all(engine, size, wanted, progress)
-    return whole(connection, vkey, kept, size, swept) if swept else None
+    try:
+        swept = sweep_all(engine, size, wanted, progress)
+        return whole(connection, vkey, kept, size, swept) if swept else None
+    except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
+        return None
 
 
 def _jobs(engine: Engine, size: int) -> int:
@@ -270,6 +287,8 @@ def whole(
     if [tuple(row) for row in heads] != [(vkey_name(vkey), size, b"".join(merkle.stored_peaks(size, nodes)))]:
         return None
     notes = connection.execute(select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size)).all()
+    if size % merkle.TILE_WIDTH and swept[-1].edge != leaves(size // merkle.TILE_WIDTH).hex():
+        return None  # another state of the database than this one was swept
     trust = _followed(connection, vkey, notes, size, nodes)
     if trust is None or not notes or notes[-1].size != size:
         return None
@@ -333,7 +352,7 @@ def _main() -> None:
 
     engine = open_engine(task["url"], create=False)
     with snapshot(engine) as connection:
-        found = sweep(connection, task["start"], task["end"], progress=say)
+        found = sweep(connection, task["start"], task["end"], size=task["size"], progress=say)
     say(asdict(found) if found else None)
 
 

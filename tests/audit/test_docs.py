@@ -56,7 +56,7 @@ def test_the_documented_rights_are_enough_and_no_more(template: Engine, keys: Ke
     named = re.findall(r"`(\w+)`", README.split("## Rights in PostgreSQL")[1])
     updated, deleted = (
         ("log_head", "log_body", "review_case"),
-        ("log_tile", "log_checkpoint", "log_inbox", "log_inbox_body"),
+        ("log_tile", "log_checkpoint", "log_cosignature", "log_inbox", "log_inbox_body"),
     )
     assert {*updated, *deleted, "log_entry"} <= set(named)
     with template.connect() as connection:
