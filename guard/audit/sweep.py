@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -25,13 +24,13 @@ from sqlalchemy import Connection, Engine, func, select
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
 from guard.audit.erased import Erased
+from guard.audit.leaf import TIME
 from guard.audit.rotation import KIND, Trust
 from guard.digest import sha256
 from guard.errors import NoteError, ProofError
 from guard.store.engine import integrity, open_engine, snapshot
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
 WORTHWHILE = 20_000  # entries: below, starting processes costs more than they save
 _AT_ONCE = 500
@@ -148,7 +147,7 @@ def _repeats(columns: Sequence[object], fields: Mapping[str, Any]) -> bool:
         fields.get("id"), fields.get("kind"), fields.get("at"), fields.get("request_id"),
         state if type(state) is str else None, action if type(action) is str else None, fields.get("subject"),
     )  # fmt: skip
-    texts = type(said[0]) is type(said[1]) is type(said[2]) is str and _TIME.fullmatch(said[2]) is not None
+    texts = type(said[0]) is type(said[1]) is type(said[2]) is str and TIME.fullmatch(said[2]) is not None
     return texts and tuple(columns) == said and all(it is None or type(it) is str for it in (said[3], said[6]))
 
 

@@ -4,7 +4,6 @@ It shares with the writer the digests, the table definitions and the pure functi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, open_checkpoint, split_note, vkey_name
 from guard.audit.erased import Erased
-from guard.audit.leaf import parse_leaf
+from guard.audit.leaf import TIME, parse_leaf
 from guard.audit.rotation import Trust
 from guard.audit.sweep import SKEW, in_time, quick
 from guard.audit.vault import Vault
@@ -30,7 +29,6 @@ MAX_PROBLEMS = 1000
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 _REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action", "subject")
 
@@ -259,7 +257,7 @@ class _Run:
             yield "its leaf has an unknown version"
 
     def _time(self, seq: int, at: object) -> None:
-        if not isinstance(at, str) or not _TIME.fullmatch(at):
+        if not isinstance(at, str) or not TIME.fullmatch(at):
             self.report(seq, "its time is malformed")
         elif at >= self._last_at:
             self._last_at = at
