@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 from sqlalchemy import Connection, Engine, select
@@ -26,7 +26,7 @@ from guard.audit.rows import Edge
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
 from guard.audit.witness import open_witness
-from guard.errors import AlreadyRecorded, ConfigError, ProofError, RecordError, WitnessError
+from guard.errors import AlreadyRecorded, ConfigError, GuardError, ProofError, RecordError, WitnessError
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
@@ -34,6 +34,8 @@ from guard.store.tables import LogBody, LogEntry, LogInbox
 from guard.types import Ack, Receipt, WitnessSpec
 
 ORIGIN = "genguard"
+LARGE = 64 * 1024  # bytes of content: from here on sealing runs beside other threads, so each caller does its own
+Sealer = Callable[[], list[Ready]]  # gives the entries that a caller wants recorded
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Log:
             threading.RLock()
         )  # one transaction of this process at a time: threads queue here, not at the database
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
-        self._group: Group[list[Ready], list[Appended]] = Group(self._commit)
+        self._group: Group[Sealer, list[Appended]] = Group(self._commit)
         self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
 
     @property
@@ -120,15 +122,14 @@ class Log:
     def _append(
         self, drafts: Sequence[Draft], within: Callable[[Connection, Sequence[Appended]], None] | None
     ) -> list[Appended]:
-        now = self._clock()
-        clock = timestamp(now)
-        at = self._time(clock)
-        ready = [prepare(draft, self.vault, now, clock, at) for draft in drafts]
+        seal: Sealer = partial(self._sealed, drafts)
+        if within is not None or sum(len(body.data) for draft in drafts for body in draft.bodies.values()) > LARGE:
+            seal = partial(list, seal())
         try:
             if within is None:
-                return self._group.submit(ready)
+                return self._group.submit(seal)
             with self._turn, writing(self.engine) as connection:
-                appended = self._sequence(connection, self._locked(connection), ready)
+                appended = self._sequence(connection, self._locked(connection), seal())
                 within(connection, appended)
         except AlreadyRecorded:
             self.settle()  # the other entry may still lie in the inbox, of a process that died
@@ -168,6 +169,12 @@ class Log:
 
     # --- sealing, without any lock of the database ---
 
+    def _sealed(self, drafts: Sequence[Draft]) -> list[Ready]:
+        now = self._clock()
+        clock = timestamp(now)
+        at = self._time(clock)
+        return [prepare(draft, self.vault, now, clock, at) for draft in drafts]
+
     def _time(self, clock: str) -> str:
         """The clock, or the newest time known where the clock went back."""
         with self._times:
@@ -179,13 +186,21 @@ class Log:
 
     # --- committing ---
 
-    def _commit(self, batch: Sequence[list[Ready]]) -> Sequence[list[Appended] | BaseException]:
+    def _commit(self, batch: Sequence[Sealer]) -> Sequence[list[Appended] | BaseException]:
+        """Seal and store what callers wait for; the error of one is not the error of all."""
+        sealed = [_attempt(seal) for seal in batch]
+        stored = iter(self._stored([one for one in sealed if isinstance(one, list)]))
+        return [next(stored) if isinstance(one, list) else one for one in sealed]
+
+    def _stored(self, batch: Sequence[list[Ready]]) -> Sequence[list[Appended] | BaseException]:
+        if not batch:
+            return []
         try:
             with self._turn:
                 appended = iter(self._store(list(chain.from_iterable(batch))))
         except AlreadyRecorded as error:
             # Somebody's request was recorded before. Alone, each caller learns whether it was theirs.
-            return [error] if len(batch) == 1 else list(chain.from_iterable(self._commit([one]) for one in batch))
+            return [error] if len(batch) == 1 else list(chain.from_iterable(self._stored([one]) for one in batch))
         except RecordError as error:
             return [error] * len(batch)
         return [[next(appended) for _ in one] for one in batch]
@@ -301,3 +316,10 @@ class Log:
             raise RecordError(rows.BROKEN.format("entries are missing or too many"))
         with self._times:
             self._last_at = max(self._last_at or "", at)
+
+
+def _attempt(seal: Sealer) -> list[Ready] | GuardError:
+    try:
+        return seal()
+    except GuardError as error:
+        return error

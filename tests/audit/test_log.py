@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Executable, func, insert, select, tex
 from guard.audit import merkle
 from guard.audit.checkpoint import open_checkpoint
 from guard.audit.draft import MAX_LEAF, Draft
-from guard.audit.log import Appended, Log
+from guard.audit.log import LARGE, Appended, Log
 from guard.audit.read import Reader
 from guard.audit.receipt import from_json, to_json, verify_receipt
 from guard.audit.verify import verify
@@ -218,6 +218,42 @@ def test_bad_drafts_are_the_callers_fault(log: Log, bad: Draft) -> None:
     with pytest.raises(CallerError):
         log.append([bad])
     assert count(log.engine)[1] == 0
+
+
+def test_a_bad_draft_in_a_group_is_the_fault_of_its_caller_alone(log: Log, draft: Maker) -> None:
+    bad = Draft("check", None, {"score": float("nan")})
+    drafts = [draft("req-1"), bad, draft("req-2"), *(draft() for _ in range(20))]
+    outcomes: dict[int, object] = {}
+
+    def work(number: int) -> None:
+        try:
+            outcomes[number] = log.append([drafts[number]])[0].seq
+        except CallerError as error:
+            outcomes[number] = error
+
+    with log._turn:  # so that they pile up behind the one that leads
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(drafts))]
+        for thread in threads:
+            thread.start()
+        threads[0].join(0.2)
+    for thread in threads:
+        thread.join()
+    assert isinstance(outcomes.pop(1), CallerError)
+    assert sorted(str(seq) for seq in outcomes.values()) == sorted(str(seq) for seq in range(len(drafts) - 1))
+    assert verify(log.engine, log.vkey).ok
+
+
+def test_large_content_is_sealed_by_its_caller(log: Log, reader: Reader) -> None:
+    large = Text("x" * (LARGE + 1))
+    seq = log.append([Draft("check", None, {}, {"output": large})])[0].seq
+    assert reader.body(seq, "output") == large
+
+
+@pytest.mark.parametrize("word", ["NaN", "-Infinity", "\ud800 NaN"])
+def test_texts_that_look_like_no_number_are_recorded(log: Log, reader: Reader, word: str) -> None:
+    entry = reader.entry(log.append([Draft("check", None, {"note": word})])[0].seq)
+    assert entry is not None
+    assert entry.fields["note"] == word
 
 
 def test_odd_but_valid_text_is_recorded(log: Log, reader: Reader) -> None:
