@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 from pydantic_core import from_json
@@ -75,7 +76,8 @@ def sweep(
         ) as entries,
         connection.execute(sealed, execution_options={"yield_per": _BODIES_AT_ONCE}) as bodies,
     ):
-        return _swept(connection, start, end, entries, iter(bodies), Erased.read(connection, before=size), progress)
+        rows, sealed_rows = (chain.from_iterable(result.partitions()) for result in (entries, bodies))
+        return _swept(connection, start, end, rows, sealed_rows, Erased.read(connection, before=size), progress)
 
 
 def _swept(
@@ -91,26 +93,34 @@ def _swept(
     edge: list[bytes] = []
     count, at_last, at_first, expected = 0, "", "~", start
     body = next(bodies, None)
-    for seq, *repeated, leaf_hash, leaf, subject in entries:
-        if seq != expected or type(leaf) is not bytes or type(leaf_hash) is not bytes:
+    for row in entries:
+        seq, leaf = row[0], row[8]
+        if seq != expected or type(leaf) is not bytes:
             return None
         expected += 1
         hashed = merkle.leaf_hash(leaf)
         fields = _fields(leaf)
-        if hashed != leaf_hash or fields is None or fields.get("v") != 1 or not _repeats((*repeated, subject), fields):
+        if hashed != row[7] or fields is None or fields.get("v") != 1 or not _repeats(row, fields):
             return None
         at = fields["at"]
-        if at < at_last and not in_time(at, at_last):
-            return None
-        at_last, at_first = max(at, at_last), min(at, at_first)
+        if at < at_last:
+            if not in_time(at, at_last):
+                return None
+        else:
+            at_last = at
+        at_first = min(at_first, at)
         promised = fields.get("bodies")
         left = dict(promised) if type(promised) is dict else {}
         while body is not None and body[0] == seq:
             _, role, ciphertext, wrapped, lookup, erased = body
             facts = left.pop(role, None)
-            gone = ciphertext is wrapped is lookup is None and named.allows(seq, role, erased)
-            there = erased is None and named.at(seq, role) is None
-            if type(facts) is not dict or not (gone or (there and _sealed(facts, ciphertext, wrapped, lookup))):
+            if type(facts) is not dict:
+                return None
+            if ciphertext is wrapped is lookup is None:
+                fits = named.allows(seq, role, erased)
+            else:
+                fits = erased is None and named.at(seq, role) is None and _sealed(facts, ciphertext, wrapped, lookup)
+            if not fits:
                 return None
             count += 1
             body = next(bodies, None)
@@ -139,16 +149,21 @@ def _fields(leaf: bytes) -> dict[str, Any] | None:
     return fields if type(fields) is dict else None
 
 
-def _repeats(columns: Sequence[object], fields: Mapping[str, Any]) -> bool:
-    """Whether the columns say what the leaf says, in the same types."""
-    decision, state = fields.get("decision"), fields.get("state")
-    action = decision.get("action") if type(decision) is dict else None
-    said = (
-        fields.get("id"), fields.get("kind"), fields.get("at"), fields.get("request_id"),
-        state if type(state) is str else None, action if type(action) is str else None, fields.get("subject"),
-    )  # fmt: skip
-    texts = type(said[0]) is type(said[1]) is type(said[2]) is str and TIME.fullmatch(said[2]) is not None
-    return texts and tuple(columns) == said and all(it is None or type(it) is str for it in (said[3], said[6]))
+def _repeats(row: Sequence[Any], fields: Mapping[str, Any]) -> bool:
+    """Whether the columns say what the leaf says, in the same types (only a text equals a text, only a null a null)."""
+    _, entry_id, kind, at, request, state, action, _, _, subject = row
+    get = fields.get
+    if not (type(entry_id) is type(kind) is type(at) is str and TIME.fullmatch(at)):
+        return False
+    if not (entry_id == get("id") and kind == get("kind") and at == get("at")):
+        return False
+    if request != get("request_id") or subject != get("subject"):
+        return False
+    decision, said = get("decision"), get("state")
+    done = decision.get("action") if type(decision) is dict else None
+    if state != (said if type(said) is str else None) or action != (done if type(done) is str else None):
+        return False
+    return all(it is None or type(it) is str for it in (request, subject, state, action))
 
 
 def in_time(at: str, newest: str) -> bool:
@@ -174,44 +189,58 @@ def _tile(connection: Connection, index: int) -> object:
 # --- several at once -----------------------------------------------------------------------------------------------
 
 
-def sweep_all(engine: Engine, size: int, jobs: int, progress: Progress | None = None) -> list[Swept] | None:
-    """Sweep a record in `jobs` stretches, each in a process of its own; None where one of them is not sound."""
+def sweep_all(
+    engine: Engine, connection: Connection, size: int, jobs: int, progress: Progress | None = None
+) -> list[Swept] | None:
+    """Sweep a record in `jobs` stretches, the last here and each other in a process of its own, while the database looks at
+    its own pages; None where one of them is not sound."""
     stretches = _stretches(size, jobs)
     done = [0] * len(stretches)
     answers: list[Swept | None] = [None] * len(stretches)
     lock = threading.Lock()
 
+    def say(number: int, count: int) -> None:
+        with lock:
+            done[number] = count
+            if progress:
+                progress(sum(done), size)
+
     def follow(number: int, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
             said = json.loads(line)
             if isinstance(said, int):
-                with lock:
-                    done[number] = said
-                    if progress:
-                        progress(sum(done), size)
+                say(number, said)
             else:
                 answers[number] = Swept(**said) if said else None
 
     url = engine.url.render_as_string(hide_password=False)
+    *others, (start, end) = stretches
     with contextlib.ExitStack() as stack:
         threads = []
-        for number, (start, end) in enumerate(stretches):
-            command = [sys.executable, "-P", "-m", "guard.audit.sweep"]
-            process = stack.enter_context(
-                subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-                )
-            )
+        for number, stretch in enumerate(others):
+            process = stack.enter_context(_worker(url, *stretch, size))
             stack.callback(process.kill)
-            if process.stdin is not None:  # not on the command line, where others could read a password
-                process.stdin.write(json.dumps({"url": url, "start": start, "end": end, "size": size}))
-                process.stdin.close()
             threads.append(threading.Thread(target=follow, args=(number, process)))
             threads[-1].start()
+        if integrity(connection):
+            return None
+        answers[-1] = sweep(connection, start, end, size=size, progress=partial(say, len(others)))
+        if answers[-1] is None:
+            return None
         for thread in threads:
             thread.join()
     swept = [answer for answer in answers if answer is not None]
     return swept if len(swept) == len(stretches) and _in_order(swept) else None
+
+
+def _worker(url: str, start: int, end: int, size: int) -> subprocess.Popen[str]:
+    """A process that sweeps a stretch and prints, line by line, how far it is and what it found."""
+    command, pipe = [sys.executable, "-P", "-m", "guard.audit.sweep"], subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    if process.stdin is not None:  # not on the command line, where others could read a password
+        process.stdin.write(json.dumps({"url": url, "start": start, "end": end, "size": size}))
+        process.stdin.close()
+    return process
 
 
 def _stretches(size: int, jobs: int) -> list[tuple[int, int]]:
@@ -254,10 +283,10 @@ def quick(
     """Look at a long record with `jobs` processes (default: one a core); None: read it with care."""
     size = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
     wanted = _jobs(engine, size) if jobs is None else jobs
-    if not wanted or not size or integrity(connection):
+    if not wanted or not size:
         return None
     try:
-        swept = sweep_all(engine, size, wanted, progress)
+        swept = sweep_all(engine, connection, size, wanted, progress)
         return whole(connection, vkey, kept, size, swept) if swept else None
     except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
         return None
