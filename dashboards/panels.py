@@ -162,6 +162,8 @@ def about(fields: Mapping[str, Any]) -> list[tuple[str, object]]:
     return [
         ("Asked by", request.get("requester")),
         ("Purpose", request.get("purpose")),
+        ("Tenant", request.get("tenant")),
+        ("System", " · ".join(str(it) for it in (fields.get("deployment") or {}).values() if it)),
         ("Model", " ".join(str(generator[name]) for name in ("model", "revision") if generator.get(name))),
         ("Policy", f"{policy.get('name')}, version {policy.get('version')}" if policy else ""),
     ]

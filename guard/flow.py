@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Steps
 from dataclasses import dataclass, replace
@@ -217,9 +218,10 @@ def _run(step: Step) -> Any:
     if isinstance(step, Call):
         return step.function(*step.arguments)
     if not _is_async(step.generator):
+        began = time.perf_counter()
         made = step.generator.generate(step.request)
         if not inspect.isawaitable(made):
-            return made
+            return _timed(made, began)
     raise CallerError("this function is asynchronous: use  await guard.agenerate(…)  or await the wrapped function")
 
 
@@ -230,8 +232,14 @@ def _is_async(generator: Generator) -> bool:
 async def _arun(step: Step) -> Any:
     if isinstance(step, Call):
         return await asyncio.to_thread(step.function, *step.arguments)
+    began = time.perf_counter()
     if _is_async(step.generator):
         made = step.generator.generate(step.request)
     else:
         made = await asyncio.to_thread(step.generator.generate, step.request)
-    return await made if inspect.isawaitable(made) else made
+    return _timed(await made if inspect.isawaitable(made) else made, began)
+
+
+def _timed(made: Generated, began: float) -> Generated:
+    """With the time that it took, in milliseconds, waiting included."""
+    return replace(made, facts={**made.facts, "elapsed_ms": round((time.perf_counter() - began) * 1000, 3)})

@@ -57,6 +57,7 @@ class Ledger:
         clock: Callable[[], datetime] = utcnow,
         origin: str = ORIGIN,
         witness: WitnessSpec | None = None,
+        deployment: Mapping[str, JSON] = {},
     ) -> None:
         if policy.acks and witness is None:
             waiting = ", ".join(action.label for action in policy.acks)
@@ -72,6 +73,7 @@ class Ledger:
         self.log.compare()  # a record that went back is said at once, not at the first request
         self.reader = Reader(self.engine, self.log.vault)
         self._policy = policy
+        self._deployment = dict(deployment)
         self._record_policy(effective)
 
     def close(self) -> None:
@@ -88,7 +90,10 @@ class Ledger:
         """
         cases = [new_id() if _state(deed) is State.HELD else None for deed in deeds]
         opened = [self._case_fields(deed, case) for deed, case in zip(deeds, cases, strict=True)]
-        drafts = [_draft(deed, fields, self._subject(deed.request)) for deed, fields in zip(deeds, opened, strict=True)]
+        drafts = [
+            _draft(deed, {**fields, "deployment": self._deployment}, self._subject(deed.request))
+            for deed, fields in zip(deeds, opened, strict=True)
+        ]
 
         def open_cases(connection: Connection, appended: Sequence[Appended]) -> None:
             for deed, fields, entry in zip(deeds, opened, appended, strict=True):
@@ -122,6 +127,7 @@ class Ledger:
     def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
         """Append that the model failed, with the kind of error and never its text, which may quote the prompt."""
         fields: dict[str, JSON] = {
+            "deployment": self._deployment,
             "request": _request_data(request),
             "generator": {"model": generator.name},
             "policy": self._policy_ref(),
@@ -242,6 +248,7 @@ def _request_data(request: Request) -> dict[str, JSON]:
         "purpose": request.purpose,
         "groups": dict(request.groups),
         "params": _scalars(request.params),
+        **({"tenant": request.tenant} if request.tenant is not None else {}),
     }
 
 

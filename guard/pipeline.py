@@ -37,7 +37,7 @@ from guard.types import (
     new_id,
 )
 
-REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups"})
+REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups", "tenant"})
 DEFAULT_POLICY = "default"
 
 
@@ -78,6 +78,7 @@ class Guard:
             clock=clock,
             origin=self.settings.origin,
             witness=self.settings.witness_spec,
+            deployment=self.settings.deployment,
         )
         self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
         self._stamper = Stamper(self.keys, signer=signer)
@@ -88,7 +89,7 @@ class Guard:
     def generate(self, request: Request | Content | str, **fields: Any) -> Outcome:
         """Run the whole flow and return what happened; a blocked or held result is data, not an exception.
 
-        `fields` (id, requester, purpose, groups; the rest are parameters of the model) go with a bare prompt. The same
+        `fields` (id, requester, purpose, groups, tenant; the rest are parameters of the model) go with a bare prompt. The same
         request id gives the same outcome, once: a second call generates nothing.
         """
         return drive(generation(self, as_request(request, fields), self._required_model()))
@@ -249,6 +250,7 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
         requester=fields.get("requester"),
         purpose=fields.get("purpose"),
         groups=fields.get("groups") or {},
+        tenant=fields.get("tenant"),
     )
     return _recordable(made)
 
@@ -260,7 +262,7 @@ def _recordable(request: Request) -> Request:
     if not isinstance(request.groups, Mapping):
         raise CallerError("groups must be a mapping of names to text")
     words = {f"groups[{name!r}]": group for name, group in request.groups.items()}
-    optional = {"requester": request.requester, "purpose": request.purpose}
+    optional = {"requester": request.requester, "purpose": request.purpose, "tenant": request.tenant}
     words |= {"id": request.id, **{name: word for name, word in optional.items() if word is not None}}
     for name, word in words.items():
         if not isinstance(word, str):

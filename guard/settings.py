@@ -1,8 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
 Order: arguments, then the environment (GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_RETENTION, GUARD_ORIGIN, GUARD_WITNESS,
-GUARD_WITNESS_KEY, GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between the working directory and the root
-of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
+GUARD_WITNESS_KEY, GUARD_SYSTEM, GUARD_ENVIRONMENT, GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between
+the working directory and the root of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         None, description="who cosigns checkpoints: a folder elsewhere, or a tlog-witness's URL"
     )
     witness_key: str | None = Field(None, description="verification key of a witness that has a URL")
+    system: str | None = Field(
+        None, description="the AI system that is served, as its operator calls it; stands in entries"
+    )
+    environment: str | None = Field(None, description="where it runs, such as production; stands in entries")
     retention: str | None = Field(None, description="how long content is kept, such as 400d; default: for ever")
     c2pa_chain: Path | None = Field(
         None, description="PEM certificates of the signer of images: its own, then its issuers'"
@@ -80,6 +84,11 @@ class Settings(BaseSettings):
     def witness_spec(self) -> WitnessSpec | None:
         """The witness, where there is one."""
         return WitnessSpec(self.witness, self.witness_key) if self.witness else None
+
+    @property
+    def deployment(self) -> dict[str, str | None]:
+        """What every entry of an outcome says of where it was made."""
+        return {"system": self.system, "environment": self.environment}
 
     @property
     def keys(self) -> Path:

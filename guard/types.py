@@ -141,7 +141,8 @@ def new_id() -> str:
 class Request:
     """What a caller asks for. `id` is the idempotency key: the same id gives the same outcome, once.
 
-    `groups` are demographic tags that the caller declares (for fairness reports); nothing infers them.
+    `tenant` is whom the caller works for, where one deployment serves several. `groups` are demographic tags that the
+    caller declares (for fairness reports); nothing infers them.
     """
 
     prompt: Content
@@ -150,6 +151,7 @@ class Request:
     requester: str | None = None
     purpose: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,29 @@ def test_what_is_fine_is_released_stamped_and_recorded(make: Make) -> None:
     assert '"requester":"user:1"' in text_of(g.ledger.reader.body(outcome.receipt.entry, "request"))
     assert (fields["state"], fields["stage"], fields["content_kind"]) == ("released", "output", "text")
     assert sound(g)
+
+
+def test_an_entry_says_where_and_for_whom_it_was_made_and_how_long_the_model_took(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUARD_SYSTEM", "support-chat")
+    monkeypatch.setenv("GUARD_ENVIRONMENT", "staging")
+    g = make()
+
+    def slowly(_: object) -> str:
+        time.sleep(0.05)
+        return "fine"
+
+    fields = leaf(g, g.wrap(slowly)("hello", tenant="acme"))
+    assert fields["deployment"] == {"system": "support-chat", "environment": "staging"}
+    assert fields["request"]["tenant"] == "acme"
+    assert 50 <= fields["generator"]["elapsed_ms"] < 60_000
+    again = g.wrap(lambda _: "fine")
+    again("hello", id="r", tenant="acme")
+    with pytest.raises(CallerError, match="used before"):
+        again("hello", id="r", tenant="other")
+    with pytest.raises(CallerError, match="tenant must be text"):
+        again("hello", tenant=3)
 
 
 def test_the_prompt_is_redacted_before_the_model_sees_it_and_the_answer_after(make: Make) -> None:

@@ -16,6 +16,7 @@ from guard.cli.options import (
     PurposeOption,
     RequesterOption,
     StoreOption,
+    TenantOption,
     read_bytes,
 )
 from guard.errors import ConfigError
@@ -43,6 +44,7 @@ def check(
     ] = True,
     requester: RequesterOption = None,
     purpose: PurposeOption = None,
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
     home: HomeOption = None,
@@ -61,7 +63,13 @@ def check(
         raise ConfigError("give one FILE, or --jsonl FILE")
     if stage not in ("input", "output", "tool"):
         raise ConfigError(f"--stage {stage!r}: use input, output or tool")
-    fields: dict[str, Any] = {"stage": stage, "prompt": prompt, "requester": requester, "purpose": purpose}
+    fields: dict[str, Any] = {
+        "stage": stage,
+        "prompt": prompt,
+        "requester": requester,
+        "purpose": purpose,
+        "tenant": tenant,
+    }
     with Guard(policy, store=store, home=home) as guard:
         if jsonl is not None:
             raise typer.Exit(_check_lines(guard, jsonl, fields, record=record))

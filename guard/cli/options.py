@@ -21,6 +21,9 @@ HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of keys 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 RequesterOption = Annotated[str | None, typer.Option("--requester", help="Who asks, as a pseudonymous id.")]
 PurposeOption = Annotated[str | None, typer.Option("--purpose", help="What it is for; conditions may look at it.")]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Whom it is done for, where one deployment serves several.")
+]
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from guard.cli.options import (
     PurposeOption,
     RequesterOption,
     StoreOption,
+    TenantOption,
     parse_params,
     read_bytes,
 )
@@ -39,6 +40,7 @@ def run(
     request_id: Annotated[str | None, typer.Option("--id", help="Idempotency key; default: a fresh one.")] = None,
     requester: RequesterOption = None,
     purpose: PurposeOption = None,
+    tenant: TenantOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write released content here, and the manifest of text beside it.")
     ] = None,
@@ -60,11 +62,13 @@ def run(
         raise ConfigError("give --prompt TEXT, or --prompt - to read it from stdin")
     params = parse_params(param or [])
     if taken := sorted(REQUEST_FIELDS & params.keys()):
-        raise ConfigError(f"--param {taken[0]}: this is no parameter of a model; see --id, --requester and --purpose")
+        raise ConfigError(
+            f"--param {taken[0]}: this is no parameter of a model; see --id, --requester, --purpose and --tenant"
+        )
     with Guard(policy, store=store, home=home) as guard:
         key = guard.keys.secret("watermark") if guard.policy.stamp.watermark else None
         wrapped = guard.wrap(load_generator(model, revision=revision, device=device, watermark_key=key))
-        fields = {"id": request_id, "requester": requester, "purpose": purpose, **params}
+        fields = {"id": request_id, "requester": requester, "purpose": purpose, "tenant": tenant, **params}
         outcome = wrapped(asked, **fields)
     if out is not None and outcome.content is not None:
         save(outcome.content.data, out)

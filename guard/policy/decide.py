@@ -48,6 +48,7 @@ class Context:
         view: dict[str, JSON] = {
             "requester": request.requester,
             "purpose": request.purpose,
+            "tenant": request.tenant,
             "groups": dict(request.groups),
             "params": dict(request.params),
         }

@@ -28,7 +28,7 @@ from guard.types import (
 
 CHECKERS = ("a", "b", "c")
 CATEGORIES = ("x", "y")
-CONTEXT = Context.of(Request(Text("p"), purpose="test", params={"n": 3}))
+CONTEXT = Context.of(Request(Text("p"), purpose="test", tenant="acme", params={"n": 3}))
 CONDITIONS = (None, 'request.purpose == "test"', "finding.score > 0.5", "request.missing == 1", "item.length > 3")
 
 spans = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
@@ -164,6 +164,7 @@ def test_what_nobody_looked_at_is_not_clean() -> None:
     [
         ('request.purpose == "test"', Action.BLOCK, False),
         ('request.purpose == "other"', Action.ALLOW, False),
+        ('request.tenant == "acme"', Action.BLOCK, False),
         ("request.params.n == 3 && finding.score == 1.0", Action.BLOCK, False),
         ("request.params.missing == 3", Action.BLOCK, True),
         ("request.purpose + 1 == 2", Action.BLOCK, True),
