@@ -145,12 +145,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that commits at the end of the block; failures are RecordErrors and leave nothing behind."""
+    """One transaction that commits at the end of the block; failures are RecordErrors and leave nothing behind.
+
+    But for a connection that is lost while it commits: then the error says that nobody knows.
+    """
+    committing = False
     try:
         with engine.begin() as connection:
             yield connection
+            committing = True
     except SQLAlchemyError as error:
-        raise explain(error) from None
+        raise explain(error, committing=committing) from None
 
 
 def integrity(connection: Connection) -> list[str]:
