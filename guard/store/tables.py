@@ -86,11 +86,17 @@ class LogOnce(Base):
 
 
 class LogInbox(Leaf, Base):
-    """Sealed entries that are durable and have no number yet. Empty on SQLite, where whoever writes has the whole log."""
+    """Sealed entries that are durable and have no number yet. Empty on SQLite, where whoever writes has the whole log.
+
+    `mac` is of whoever left the entry; `refused` says why it will never be numbered.
+    """
 
     __tablename__ = "log_inbox"
+    __table_args__ = (Index("ix_log_inbox_request_id", "request_id"), {"sqlite_strict": True})
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
+    mac: Mapped[bytes] = mapped_column(LargeBinary, sort_order=1)
+    refused: Mapped[str | None] = mapped_column(Text, sort_order=2)
 
 
 class LogInboxBody(Base):
