@@ -26,7 +26,7 @@ from guard.store.tables import LogEntry, LogInbox, LogInboxBody, LogOnce
 
 MOST = 2000  # entries that one transaction takes in
 MOST_BYTES = 32 << 20  # of their leaves and contents, about
-PATIENCE = "20s"  # a deposit that is stopped for longer is rolled back by the server
+PATIENCE = 20  # seconds: a deposit that is stopped for longer is rolled back by the server
 FORGED = "it was not left by a process of this log, or was changed in the inbox"
 REPLAYED = "it is in the record already"
 _LISTED = 100
@@ -55,8 +55,8 @@ _WAITING = select(LogInbox.id).where(LogInbox.refused.is_(None)).limit(1)
 _WAITING_FOR = _WAITING.where(LogInbox.request_id == bindparam("request_id"))
 # A process that is stopped in the middle would else leave an entry that is much older than those numbered meanwhile.
 _BEGIN = select(
-    func.set_config("statement_timeout", PATIENCE, True),
-    func.set_config("idle_in_transaction_session_timeout", PATIENCE, True),
+    func.set_config("statement_timeout", bindparam("patience"), True),
+    func.set_config("idle_in_transaction_session_timeout", bindparam("patience"), True),
     select(LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1).scalar_subquery(),
 )
 
@@ -100,7 +100,7 @@ class Inbox:
 
     def begin(self, connection: Connection) -> str:
         """Open a deposit, which the server rolls back if we are stopped in the middle; the time of the newest entry."""
-        return connection.execute(_BEGIN).one()[2] or ""
+        return connection.execute(_BEGIN, {"patience": f"{PATIENCE}s"}).one()[2] or ""
 
     def deposit(self, connection: Connection, ready: Sequence[Ready]) -> None:
         """Leave entries."""

@@ -11,8 +11,6 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-STRICT = {"sqlite_strict": True}
-
 
 def upgrade() -> None:
     """Add the columns. Refused while the inbox holds entries, which nobody can vouch for any more."""
@@ -20,9 +18,8 @@ def upgrade() -> None:
         raise CommandError(
             "the inbox holds entries of the release before: append one entry with that one first, which takes them in"
         )
-    with op.batch_alter_table("log_inbox", table_kwargs=STRICT) as table:
-        table.add_column(sa.Column("mac", sa.LargeBinary(), nullable=False))
-        table.add_column(sa.Column("refused", sa.Text(), nullable=True))
+    op.add_column("log_inbox", sa.Column("mac", sa.LargeBinary(), nullable=False))
+    op.add_column("log_inbox", sa.Column("refused", sa.Text(), nullable=True))
     op.create_index("ix_log_inbox_request_id", "log_inbox", ["request_id"])
 
 
@@ -37,6 +34,5 @@ def downgrade() -> None:
             "the inbox holds entries: run  guard audit settle  first, and keep elsewhere and delete what it refused"
         )
     op.drop_index("ix_log_inbox_request_id", "log_inbox")
-    with op.batch_alter_table("log_inbox", table_kwargs=STRICT) as table:
-        table.drop_column("refused")
-        table.drop_column("mac")
+    op.drop_column("log_inbox", "refused")
+    op.drop_column("log_inbox", "mac")

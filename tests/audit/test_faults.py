@@ -431,7 +431,11 @@ def test_an_entry_changed_in_the_inbox_is_noticed_by_its_writer(
     worker.join()
     assert len(refused) == 1
     assert message in refused[0]
-    assert verify(engine, log.vkey).ok is attack.startswith("DELETE")
+    assert verify(engine, log.vkey).ok  # what was forged was never numbered
+    assert [entry.kind for entry in Reader(engine).latest()] == [
+        "policy",
+        *([] if attack.startswith("DELETE") else ["refusal"]),
+    ][::-1]
     engine.dispose()
     other.dispose()
 
