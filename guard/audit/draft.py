@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from guard.audit import merkle
 from guard.audit.tree import action_of, state_of
-from guard.audit.vault import POLICY, Sealed, Vault, day_key
+from guard.audit.vault import POLICY, Sealed, Vault, day_key, reason_key
 from guard.digest import JSON, canonical
 from guard.errors import CallerError, RecordError
 from guard.types import Content
@@ -82,10 +82,12 @@ def prepare(draft: Draft, vault: Vault, now: datetime, clock: str, at: str) -> R
 
 
 def _key_ref(draft: Draft, at: str) -> str:
-    """Whose key seals the contents of an entry."""
+    """Whose key seals the contents of an entry. `guard.audit.spent` says the same in SQL."""
     if draft.kind == "policy":
         return POLICY
-    return draft.subject if draft.subject and draft.kind not in KEPT else day_key(at)
+    if draft.kind in KEPT:
+        return reason_key(at)
+    return draft.subject or day_key(at)
 
 
 def _require_valid(draft: Draft) -> None:

@@ -54,7 +54,9 @@ _TAKE_BODIES = (
 _WAITING = select(LogInbox.id).where(LogInbox.refused.is_(None)).limit(1)
 _WAITING_FOR = _WAITING.where(LogInbox.request_id == bindparam("request_id"))
 # A process that is stopped in the middle would else leave an entry that is much older than those numbered meanwhile.
+_OPEN = 0x67656E68  # any number will do, as long as every genguard process uses the same
 _BEGIN = select(
+    func.pg_advisory_xact_lock_shared(_OPEN),
     func.set_config("statement_timeout", bindparam("patience"), True),
     func.set_config("idle_in_transaction_session_timeout", bindparam("patience"), True),
     select(LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1).scalar_subquery(),
@@ -99,8 +101,16 @@ class Inbox:
         self._key = subkey(keys.secret("inbox"), f"inbox of {origin}")
 
     def begin(self, connection: Connection) -> str:
-        """Open a deposit, which the server rolls back if we are stopped in the middle; the time of the newest entry."""
-        return connection.execute(_BEGIN, {"patience": f"{PATIENCE}s"}).one()[2] or ""
+        """Open a deposit, which the server rolls back if we are stopped in the middle; the time of the newest entry.
+
+        Until the transaction ends, nobody can `close` the inbox.
+        """
+        return connection.execute(_BEGIN, {"patience": f"{PATIENCE}s"}).one()[-1] or ""
+
+    def close(self, connection: Connection) -> None:
+        """Let those finish who leave entries, and nobody begin, until this transaction ends."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_OPEN)))
 
     def deposit(self, connection: Connection, ready: Sequence[Ready]) -> None:
         """Leave entries."""

@@ -24,10 +24,10 @@ from guard.audit.draft import Draft, Ready, utcnow
 from guard.audit.group import Group
 from guard.audit.inbox import Inbox, Taken
 from guard.audit.publish import Published, Publisher
-from guard.audit.rotation import log_signer, log_vkeys, signing_vkey
+from guard.audit.rotation import log_signer, log_vkeys
 from guard.audit.rows import Edge
 from guard.audit.sealer import Sealer
-from guard.audit.tree import newest_checkpoint, read_tiles, receipt, stored_receipt
+from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
 from guard.audit.witness import open_witness
 from guard.digest import JSON
@@ -44,6 +44,8 @@ _LEFT = 500  # entries that this process leaves in the inbox before it sees to t
 _LISTED = 100
 Seal = Callable[[], list[Ready]]  # gives the entries that a caller wants recorded
 Within = Callable[[Connection, Sequence["Appended"]], None]  # what else a transaction writes
+Append = Callable[[Sequence[Draft]], "list[Appended]"]
+Alone = Callable[[Connection, Append], None]  # what one does that nobody else may write beside, and how it appends
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,7 @@ class Log:
         self.vkeys = log_vkeys(keys, origin)
         self._signer = log_signer(keys, origin)
         self._sealer = Sealer(engine, self.vault, clock)
-        self._turn = (
-            threading.RLock()
-        )  # one transaction of this process at a time: threads queue here, not at the database
+        self._turn = threading.RLock()  # one transaction of this process at a time: threads queue here
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
         self._inbox = Inbox(keys, origin)
         self._has_inbox = engine.dialect.name == "postgresql"
@@ -152,6 +152,15 @@ class Log:
         with _durable():
             self._relieve()
         return appended
+
+    def exclusively(self, act: Alone) -> None:
+        """Call `act` in one transaction over all that is durable, in which nobody else records anything.
+
+        For those who destroy keys: what was sealed before and comes later is sealed again where its key has gone.
+        """
+        self.compare()
+        with self._turn:
+            self._write([], alone=act)
 
     # --- the witness, asked without any lock of the log ---
 
@@ -255,11 +264,7 @@ class Log:
                 self._write([])
 
     def _write(
-        self,
-        ready: Sequence[Ready],
-        within: Within | None = None,
-        *,
-        wait: bool = True,
+        self, ready: Sequence[Ready], within: Within | None = None, *, wait: bool = True, alone: Alone | None = None
     ) -> list[Appended] | None:
         """Number entries after all that lies in the inbox. None: another process holds the head, and `wait` is false."""
         while True:
@@ -267,14 +272,21 @@ class Log:
                 head = self._locked(connection, wait=wait)
                 if head is None:
                     return None
+                if alone is not None:
+                    self._inbox.close(connection)
                 taken = self._inbox.withdraw(connection)
                 # What still lies there may be older than `ready`, and the verifier holds us to the order of times.
                 behind = taken.more and not (ready and taken.newest >= self._sealer.limit())
                 appended = self._sequence(connection, head, taken, [] if behind else ready)
                 if within is not None and not behind:
                     within(connection, appended)
+                if alone is not None and not behind:
+                    alone(connection, partial(self._more, connection, head))
             if not behind:
                 return appended
+
+    def _more(self, connection: Connection, head: merkle.CompactRange, drafts: Sequence[Draft]) -> list[Appended]:
+        return self._sequence(connection, head, Taken(), self._sealer.seal(drafts))
 
     def _collect(self, hashes: Mapping[str, bytes]) -> list[Appended]:
         """Deposited entries (ids and leaf hashes) as they are in the log, whoever numbers them."""
@@ -314,23 +326,11 @@ class Log:
             return None
         if len(heads) != 1 or heads[0].origin != self.origin:
             raise RecordError(f"this database holds another log than {self.origin!r}: use its own database or origin")
-        self._require_ours(connection)
+        self._ours = self._ours or rows.is_ours(connection, self.vkeys)
         try:
             return merkle.CompactRange(heads[0].size, heads[0].peaks)
         except (ProofError, TypeError) as error:
             raise RecordError(rows.BROKEN.format("its head is malformed")) from error
-
-    def _require_ours(self, connection: Connection) -> None:
-        """Once: with the keys of another log, nothing may be signed here, nor taken for forged."""
-        note = None if self._ours else newest_checkpoint(connection)
-        if note is None:
-            return
-        if signing_vkey(note, self.vkeys) is None:
-            raise RecordError(
-                "the newest checkpoint is not signed with a key of this key folder: it is that of another log (set GUARD_HOME),"
-                " or the record was changed; nothing was written: run  guard audit verify"
-            )
-        self._ours = True
 
     def _sequence(
         self, connection: Connection, head: merkle.CompactRange, taken: Taken, ready: Sequence[Ready]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, or_, select
@@ -16,6 +17,8 @@ from guard.errors import ConfigError, EvidenceError
 from guard.store.engine import reading
 from guard.store.tables import LogBody, LogEntry
 from guard.types import Content, Receipt
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,12 @@ class Reader:
 
     def find(self, content: Content, limit: int = 50) -> list[Entry]:
         """Entries whose bodies hold exactly this content, newest first, without decrypting anything."""
-        places = select(LogBody.seq).where(LogBody.lookup == self._require_vault().lookup(content))
-        return self._all(_entries().where(LogEntry.seq.in_(places)).order_by(LogEntry.seq.desc()).limit(limit))
+        wanted, found = self._require_vault().lookups(content), set[int]()
+        with reading(self.engine) as connection:
+            while some := list(islice(wanted, _AT_ONCE)):
+                found.update(connection.execute(select(LogBody.seq).where(LogBody.lookup.in_(some))).scalars())
+        newest = sorted(found, reverse=True)[:limit]
+        return self._all(_entries().where(LogEntry.seq.in_(newest)).order_by(LogEntry.seq.desc()))
 
     def body(self, seq: int, role: str) -> Content | None:
         """The content of an entry; None where it has no such body or it was erased."""

@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Ready
-from guard.audit.rotation import KIND
+from guard.audit.rotation import KIND, signing_vkey
+from guard.audit.tree import newest_checkpoint
 from guard.errors import ProofError, RecordError
 from guard.store.bulk import insert_rows
 from guard.store.tables import (
@@ -105,6 +106,18 @@ def heads(connection: Connection, *, wait: bool | None = None) -> Sequence[Any]:
     """
     query = _HEADS if wait is None else _HEADS_LOCKED if wait else _HEADS_IF_FREE
     return connection.execute(query).all()
+
+
+def is_ours(connection: Connection, vkeys: Sequence[str]) -> bool:
+    """Whether the log was signed with our keys. Raises RecordError where it was signed with others: nothing may be signed
+    here then, nor taken for forged."""
+    note = newest_checkpoint(connection)
+    if note is not None and signing_vkey(note, vkeys) is None:
+        raise RecordError(
+            "the newest checkpoint is not signed with a key of this key folder: it is that of another log (set GUARD_HOME),"
+            " or the record was changed; nothing was written: run  guard audit verify"
+        )
+    return note is not None
 
 
 def create_head(connection: Connection, origin: str) -> None:

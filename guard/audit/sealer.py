@@ -1,5 +1,7 @@
 """Entries get their time and are sealed, by every caller for itself; those that then wait for too long are sealed anew.
 
+An erasure may destroy the key of an entry that is on its way: where the person comes back, it gets a new one.
+
 Nobody may be able to slip an old date into the record, so the verifier wants entries in the order of their times, but for
 what slow clocks and waiting explain. A process that was stopped between sealing and committing must not look like that.
 """
@@ -40,11 +42,20 @@ class Sealer:
         return [prepare(draft, self._vault, now, clock, at) for draft in drafts]
 
     def fresh(self, ready: Sequence[Ready]) -> Sequence[Ready]:
-        """The entries, those too old to be committed now sealed anew."""
+        """The entries, those sealed anew that are too old to be committed now, or whose key was destroyed since.
+
+        Call it where no key can be destroyed before the transaction ends: with the log's head locked, or the inbox open.
+        """
         limit = self.limit()
-        if all(item.row[2] >= limit for item in ready):
+        stale = [item.row[2] < limit or not self._opens(item) for item in ready]
+        if not any(stale):
             return ready
-        return [self.seal([item.draft])[0] if item.draft and item.row[2] < limit else item for item in ready]
+        return [
+            self.seal([item.draft])[0] if old and item.draft else item for item, old in zip(ready, stale, strict=True)
+        ]
+
+    def _opens(self, item: Ready) -> bool:
+        return all(self._vault.holds(sealed) for _, sealed in item.bodies[:1])  # they share a key
 
     def limit(self) -> str:
         """The oldest time that an entry may have that is committed now."""

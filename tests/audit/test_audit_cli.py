@@ -272,7 +272,7 @@ def test_retention_at_the_terminal(people: Log, monkeypatch: pytest.MonkeyPatch)
     assert "nothing to erase" in run("audit", "retain").stdout
     now = ("--older-than", "0d", "--reason", "a test")
     assert "would erase 13 contents of 8 entries" in run("audit", "retain", *now, "--dry-run").stdout
-    assert "erased 13 contents of 8 entries, and destroyed 2 keys" in run("audit", "retain", *now).stdout
+    assert "erased 13 contents of 8 entries, and destroyed 3 keys" in run("audit", "retain", *now).stdout
     assert run("audit", "verify", "--content").exit_code == 0
     with pytest.raises(ConfigError, match="no keys of a record"):
         run("audit", "erase", "--home", "/nowhere", "--subject", "x", "--reason", "y")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import random
-import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,95 +21,30 @@ from guard.audit import merkle
 from guard.audit.draft import Draft
 from guard.audit.log import Appended, Log
 from guard.audit.read import Reader
-from guard.audit.receipt import from_json, verify_receipt
 from guard.audit.verify import verify
 from guard.errors import AlreadyRecorded, RecordError
 from guard.keys import KeyRing
 from guard.store.engine import open_engine, reading, upgrade
 from guard.store.tables import LogEntry, ReviewCase
-from guard.types import Receipt, Text
+from guard.types import Text
+from tests.audit.killing import KILLS, Server, Writer, check_all_present, forking
 
 Maker = Callable[..., Draft]
 
 
-KILLS = int(os.environ.get("GUARD_TEST_KILLS", "50"))  # for each engine
 TORN = 500
-
-
-@dataclass
-class Writer:
-    """A process that appends, and the file in which it notes what was acknowledged."""
-
-    process: int
-    out: Path
-
-    def lines(self) -> list[str]:
-        text = self.out.read_text() if self.out.exists() else ""
-        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]  # a kill may leave half a line
-
-    def wait(self) -> None:
-        """Until the process has ended."""
-        while self.alive():
-            time.sleep(0.005)
-
-    def alive(self) -> bool:
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        return True
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(Path(__file__).with_name("appender.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with forking() as process:
         yield process
-        process.kill()
 
 
 @pytest.fixture
 def start(server: subprocess.Popen[str], url: str, keys: KeyRing, tmp_path: Path) -> Callable[..., Writer]:
     """Starts writers on the database under test."""
-
-    def begin(name: str, **numbers: int) -> Writer:
-        out = tmp_path / f"{name}.jsonl"
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(
-            json.dumps({"url": url, "keys": str(keys.folder), "out": str(out), "name": name, **numbers}) + "\n"
-        )
-        server.stdin.flush()
-        return Writer(int(server.stdout.readline()), out)
-
-    return begin
-
-
-def acknowledged(writers: Sequence[Writer]) -> Iterator[tuple[str, str, Receipt]]:
-    for writer in writers:
-        for line in writer.lines():
-            data = json.loads(line)
-            yield data["id"], data["request"], from_json(json.dumps(data["receipt"]))[0]
-
-
-def check_all_present(engine: Engine, keys: KeyRing, writers: Sequence[Writer]) -> int:
-    """Every acknowledged entry is stored where its receipt says, and the record holds against the newest receipt."""
-    log = Log(engine, keys)
-    reader = Reader(engine, log.vault)
-    receipts = []
-    for entry_id, request, receipt in acknowledged(writers):
-        entry = reader.entry(receipt.entry)
-        assert entry is not None
-        assert (entry.id, entry.request_id, entry.intact) == (entry_id, request, True)
-        assert entry.leaf_hash.hex() == receipt.leaf_hash
-        assert reader.body(receipt.entry, "output") == Text(request)
-        verify_receipt(receipt, log.vkey, leaf=entry.leaf)
-        receipts.append(receipt)
-    newest = max(receipts, key=lambda receipt: receipt.size)
-    report = verify(engine, log.vkey, against=newest.checkpoint)
-    assert report.problems == ()
-    assert report.size >= newest.size
-    return len(receipts)
+    return Server(server, url, keys, tmp_path).start
 
 
 def test_four_processes_with_threads_share_one_log(start: Callable[..., Writer], engine: Engine, keys: KeyRing) -> None:
@@ -137,8 +67,7 @@ def test_killed_writers_lose_nothing_that_they_acknowledged(
             time.sleep(0.002)
         for writer in pair:
             assert writer.alive()
-            os.kill(writer.process, signal.SIGKILL)
-            writer.wait()
+            writer.kill()
         writers += pair
         if number % 6 == 0:
             count = check_all_present(engine, keys, writers)
