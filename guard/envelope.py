@@ -99,8 +99,8 @@ def decision_from(data: Mapping[str, Any]) -> Decision:
 
 
 def redaction_data(stage: Stage, redaction: Redaction) -> Data:
-    """A redaction at a stage."""
-    return {"stage": stage.value, **redaction._asdict()}
+    """A redaction at a stage; of its operator the name."""
+    return {"stage": stage.value, **redaction._asdict(), "operator": redaction.operator.name}
 
 
 def layer_data(layer: Layer) -> Data:

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
+from guard.operators import LABEL, Operator
 
 
 class Action(enum.IntEnum):
@@ -259,6 +260,7 @@ class Rule:
     when: str | None = None
     mode: Mode = Mode.ENFORCE
     description: str = ""
+    operator: Operator = LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,12 +298,13 @@ class PolicyRef(NamedTuple):
 
 
 class Redaction(NamedTuple):
-    """Characters to be replaced, and why."""
+    """Characters to be replaced, why, and by what."""
 
     start: int
     end: int
     category: str
     rule: str
+    operator: Operator = LABEL
 
 
 @dataclass(frozen=True, slots=True)
