@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guard.digest import JSON
+from guard.operators import Redaction
 from guard.types import (
     Action,
     CheckResult,
@@ -17,7 +18,6 @@ from guard.types import (
     Outcome,
     PolicyRef,
     Receipt,
-    Redaction,
     Region,
     Span,
     Stage,

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from guard.errors import CallerError
-from guard.operators import KEYED
+from guard.operators import KEYED, Redaction
 from guard.policy.decide import STAMP, Context, decide, redactions
 from guard.redactor import Redactor
 from guard.types import (
@@ -29,7 +29,6 @@ from guard.types import (
     Item,
     Outcome,
     Policy,
-    Redaction,
     Request,
     Stage,
     Stamp,

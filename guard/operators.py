@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 WEAKEST_FIRST = ("mask", "pseudonym", "encrypt", "hash", "replace", "redact")
 KEYED = frozenset({"hash", "encrypt", "pseudonym"})
@@ -46,6 +47,16 @@ class Operator:
 
 
 LABEL = Operator()  # what happens where a rule names no operator
+
+
+class Redaction(NamedTuple):
+    """Characters to be replaced, why, and by what."""
+
+    start: int
+    end: int
+    category: str
+    rule: str
+    operator: Operator = LABEL
 
 
 def strictest(operators: Sequence[Operator]) -> Operator:

@@ -25,10 +25,10 @@ from guard.audit.vault import Vault
 from guard.digest import keyed, mac, subkey
 from guard.errors import CallerError, EvidenceError
 from guard.keys import KeyRing
-from guard.operators import KEYED, safe
+from guard.operators import KEYED, Redaction, safe
 from guard.policy.decide import redact, without_keys
 from guard.pseudonyms import Pseudonyms, is_json, meant
-from guard.types import CheckResult, Content, Redaction, Request, Span, Stage, Text
+from guard.types import CheckResult, Content, Request, Span, Stage, Text
 
 ROLE = "pseudonyms"  # of the sealed body that holds them
 _KEY_FILE = "redaction"  # the key file behind hashes, and behind all that concerns no known person

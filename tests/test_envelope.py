@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard import envelope
+from guard.operators import Redaction
 from guard.types import (
     Action,
     Audio,
@@ -23,7 +24,6 @@ from guard.types import (
     Outcome,
     PolicyRef,
     Receipt,
-    Redaction,
     Region,
     Span,
     Stage,

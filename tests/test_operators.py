@@ -9,9 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from guard.operators import UNSAFE, WEAKEST_FIRST, Operator, label, plain, strictest, whole
+from guard.operators import UNSAFE, WEAKEST_FIRST, Operator, Redaction, label, plain, strictest, whole
 from guard.policy.decide import redact
-from guard.types import Redaction
 
 masks = st.builds(
     Operator,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from presidio_anonymizer import AnonymizerEngine
 from presidio_anonymizer.entities import OperatorConfig, RecognizerResult
 
-from guard.operators import Operator
+from guard.operators import Operator, Redaction
 from guard.policy.decide import Context, redact, redactions
 from guard.types import (
     Action,
@@ -17,7 +17,6 @@ from guard.types import (
     CheckResult,
     Finding,
     Policy,
-    Redaction,
     Request,
     Rule,
     Span,

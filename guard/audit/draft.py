@@ -47,6 +47,7 @@ class Ready(NamedTuple):
     row: tuple[Any, ...]
     bodies: tuple[tuple[str, Sealed], ...]
     once: tuple[str, str] | None = None  # request id and kind, where such an entry may exist only once
+    draft: Draft | None = None  # what it was sealed from, while it can still be sealed again
 
     @property
     def id(self) -> str:
@@ -77,7 +78,7 @@ def prepare(draft: Draft, vault: Vault, now: datetime, clock: str, at: str) -> R
         merkle.leaf_hash(data), data, draft.subject,
     )  # fmt: skip
     once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
-    return Ready(row, sealed, once)
+    return Ready(row, sealed, once, draft)
 
 
 def _key_ref(draft: Draft, at: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Select, func, or_, select
 
 from guard.audit import merkle
 from guard.audit.leaf import parse_leaf
-from guard.audit.tree import VERIFY, action_of, newest_note, parse_checkpoint, state_of, stored_receipt
+from guard.audit.tree import VERIFY, newest_note, parse_checkpoint, repeated, stored_receipt
 from guard.audit.vault import Vault
 from guard.errors import ConfigError, EvidenceError
 from guard.store.engine import reading
@@ -37,10 +37,8 @@ class Entry:
     @property
     def intact(self) -> bool:
         """Whether the columns repeat the leaf and the leaf has its hash. Says nothing about the tree: see `verify`."""
-        said = tuple(self.fields.get(name) for name in ("id", "kind", "at", "request_id", "subject"))
-        derived = state_of(self.fields), action_of(self.fields)
-        columns = (self.id, self.kind, self.at, self.request_id, self.subject, self.state, self.action)
-        return (*said, *derived) == columns and merkle.leaf_hash(self.leaf) == self.leaf_hash
+        columns = (self.id, self.kind, self.at, self.request_id, self.state, self.action, self.subject)
+        return repeated(self.fields) == columns and merkle.leaf_hash(self.leaf) == self.leaf_hash
 
 
 class Reader:

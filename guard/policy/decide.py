@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guard.digest import JSON
-from guard.operators import plain, strictest, whole
+from guard.operators import Redaction, plain, strictest, whole
 from guard.policy.conditions import holds
 from guard.types import (
     Action,
@@ -25,7 +25,6 @@ from guard.types import (
     Mode,
     Policy,
     PolicyRef,
-    Redaction,
     Request,
     Rule,
     Stage,

@@ -38,7 +38,7 @@ Duration = Annotated[
 StageName = Literal["input", "output", "tool"]
 ActionName = Literal["allow", "annotate", "redact", "review", "block"]
 OperatorName = Literal["replace", "redact", "mask", "hash", "encrypt", "pseudonym"]
-AckName = Literal["sequenced", "witnessed"]
+AckName = Literal["durable", "sequenced", "witnessed"]
 LayerName = Literal["manifest", "watermark"]
 
 
@@ -153,18 +153,27 @@ class ReviewModel(_Strict):
     within: Duration = Field(24 * 3600.0)
 
 
+def _not_durable(name: object) -> object:
+    if name == "durable":
+        raise ValueError(
+            "an outcome that is held opens a case together with its entry, and a case needs the entry's number: say"
+            " sequenced or witnessed"
+        )
+    return name
+
+
 class WaitModel(_Strict):
     """For each action, what an outcome waits for before it is handed out."""
 
     allow: AckName = "sequenced"
     annotate: AckName = "sequenced"
     redact: AckName = "sequenced"
-    review: AckName = "sequenced"
+    review: Annotated[Literal["sequenced", "witnessed"], BeforeValidator(_not_durable)] = "sequenced"
     block: AckName = "sequenced"
 
 
 class RecordModel(_Strict):
-    """How sure the record must be. `witnessed` needs a witness (GUARD_WITNESS)."""
+    """How sure the record must be: `durable` is the fastest, `witnessed` needs a witness (GUARD_WITNESS)."""
 
     wait_for: WaitModel = Field(default_factory=WaitModel)
 

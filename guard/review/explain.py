@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guard.operators import Operator
-from guard.types import Content, Policy, Redaction, Text
+from guard.operators import Operator, Redaction
+from guard.types import Content, Policy, Text
 
 Fields = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.operators import LABEL, Operator, plain
+from guard.operators import LABEL, Operator, Redaction, plain
 from guard.policy.decide import STAMP, Context, decide, matches, redact, redactions, severity
 from guard.types import (
     Action,
@@ -18,7 +18,6 @@ from guard.types import (
     Finding,
     Mode,
     Policy,
-    Redaction,
     Request,
     Rule,
     Span,

@@ -235,3 +235,10 @@ def test_what_outcomes_wait_for(tmp_path: Path) -> None:
         load(write(tmp_path, GOOD + "record: {wait_for: {blok: witnessed}}\n"))
     with pytest.raises(PolicyError, match="witnessed"):
         load(write(tmp_path, GOOD + "record: {wait_for: {block: published}}\n"))
+    fast = GOOD + "record:\n  wait_for:\n    allow: durable\n"
+    assert load(write(tmp_path, fast)).acks == {Action.ALLOW: Ack.DURABLE}
+    line = fast.count("\n") + 1
+    with pytest.raises(
+        PolicyError, match=rf":{line}: record.wait_for.review: .*opens a case.*say sequenced or witnessed"
+    ):
+        load(write(tmp_path, fast + "    review: durable\n"))
