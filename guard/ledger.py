@@ -20,6 +20,7 @@ from guard.flow import Deed
 from guard.keys import KeyRing
 from guard.policy.decide import severity
 from guard.provenance.stamp import manifest_sha256
+from guard.redactor import ROLE as PSEUDONYMS
 from guard.store.engine import current, open_engine, require_current, upgrade
 from guard.types import (
     Ack,
@@ -281,6 +282,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "output": deed.output,
         "release": deed.release,
         "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,
+        PSEUDONYMS: _text(deed.pseudonyms) if deed.pseudonyms else None,
     }
     shortened = len(canonical(details)) > LONGEST_DETAILS
     if shortened:
@@ -294,6 +296,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "policy": policy,
         **details,
         "shortened": shortened,
+        "restored": deed.restored,
         "decision": decision,
         "basis": _basis(deed),
         "guard": VERSION,

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
+from guard.operators import LABEL, Operator
 
 
 class Action(enum.IntEnum):
@@ -57,10 +58,9 @@ class State(enum.StrEnum):
 class Ack(enum.StrEnum):
     """What an outcome waits for, each more than the one before.
 
-    `durable`: its entry is committed; it gets its number, and with it the receipt, later or when the receipt is asked for.
-    `sequenced`: the entry is under a signed checkpoint. `witnessed`: somebody else has cosigned that, so that not even
-    whoever holds the database and the keys can take it back unseen.
-    """
+    `durable`: its entry is committed; its number, and with it the receipt, comes later or when the receipt is asked for.
+    `sequenced`: it is under a signed checkpoint. `witnessed`: somebody else has cosigned that, so that not even whoever
+    holds the database and the keys can take it back unseen."""
 
     DURABLE = "durable"
     SEQUENCED = "sequenced"
@@ -264,6 +264,7 @@ class Rule:
     when: str | None = None
     mode: Mode = Mode.ENFORCE
     description: str = ""
+    operator: Operator = LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,15 +299,6 @@ class PolicyRef(NamedTuple):
     name: str
     version: str
     digest: str
-
-
-class Redaction(NamedTuple):
-    """Characters to be replaced, and why."""
-
-    start: int
-    end: int
-    category: str
-    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,10 +372,8 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one request. `content` is None when nothing is released.
-
-    `proof` is the receipt, or makes it where the policy waits for no more than a durable entry.
-    """
+    """What happened to one request. `content` is None when nothing is released; `proof` is the receipt, or makes it where the
+    policy waits for no more than a durable entry."""
 
     request_id: str
     state: State

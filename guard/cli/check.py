@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,12 @@ from guard.cli.options import (
     read_bytes,
 )
 from guard.errors import ConfigError
-from guard.types import State
+from guard.types import Outcome, State
+
+if TYPE_CHECKING:
+    from guard.flow import Deed
+    from guard.pipeline import Guard
+    from guard.policy.counterfactual import Explanation
 
 BATCH = 32
 _ORDER = [State.RELEASED, State.HELD, State.BLOCKED]
@@ -42,6 +47,9 @@ def check(
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Record it; what is not recorded is not released.")
     ] = True,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also say why, and the least that would have changed the decision.")
+    ] = False,
     requester: RequesterOption = None,
     purpose: PurposeOption = None,
     tenant: TenantOption = None,
@@ -54,8 +62,6 @@ def check(
     Exit codes as for `guard run`; with --jsonl, the gravest of all lines, or 2 when a line could not be read.
     """
     from guard.cli import show
-    from guard.envelope import outcome_data
-    from guard.ledger import preview
     from guard.media import content_of
     from guard.pipeline import Guard
 
@@ -72,35 +78,50 @@ def check(
     }
     with Guard(policy, store=store, home=home) as guard:
         if jsonl is not None:
-            raise typer.Exit(_check_lines(guard, jsonl, fields, record=record))
+            raise typer.Exit(_check_lines(guard, jsonl, fields, record=record, explain=explain))
         content = content_of(read_bytes(str(file)))
-        if record:
-            outcome = guard.check(content, **fields)
-            data = outcome_data(outcome)
-        else:
-            [deed] = guard.examine([content], **fields)
-            data = preview(deed)
+        deeds = guard.examine([content], **fields)
+        outcomes = guard.ledger.record(deeds) if record else []
+        [data] = _answers(guard, deeds, outcomes, explain=explain)
+    for outcome in outcomes if not as_json else ():
+        show.print_summary(outcome)
+        if explain:
+            show.print_explanation(_explained(guard, deeds[0]))
     if as_json or not record:
         show.print_json(data)
-    else:
-        show.print_summary(outcome)
     raise typer.Exit(show.EXIT[State(data["state"])])
 
 
-def _check_lines(guard: Any, source: str, fields: dict[str, Any], *, record: bool) -> int:
-    from guard.cli import show
+def _answers(
+    guard: Guard, deeds: Sequence[Deed], outcomes: Sequence[Outcome], *, explain: bool
+) -> list[dict[str, Any]]:
+    """Each as `--json` prints it: the outcomes where they were recorded."""
     from guard.envelope import outcome_data
     from guard.ledger import preview
+    from guard.review import explanation_data
+
+    answers = [outcome_data(outcome) for outcome in outcomes] or [preview(deed) for deed in deeds]
+    if explain:
+        for answer, deed in zip(answers, deeds, strict=True):
+            answer["explanation"] = explanation_data(_explained(guard, deed))
+    return answers
+
+
+def _explained(guard: Guard, deed: Deed) -> Explanation:
+    from guard.policy.counterfactual import explain
+
+    return explain(guard.policy, deed.verdict.context, deed.verdict.results)
+
+
+def _check_lines(guard: Guard, source: str, fields: dict[str, Any], *, record: bool, explain: bool) -> int:
+    from guard.cli import show
 
     worst, unreadable = State.RELEASED, False
     for batch in _batches(_lines(read_bytes(source))):
         asked = [line for line in batch if "error" not in line]
         texts, ids = [line["text"] for line in asked], [line["id"] for line in asked]
-        if record:
-            answers = [outcome_data(outcome) for outcome in guard.check_many(texts, ids=ids, **fields)]
-        else:
-            answers = [preview(deed) for deed in guard.examine(texts, ids=ids, **fields)]
-        found = iter(answers)
+        deeds = guard.examine(texts, ids=ids, **fields)
+        found = iter(_answers(guard, deeds, guard.ledger.record(deeds) if record else [], explain=explain))
         for line in batch:
             if "error" in line:
                 unreadable = True

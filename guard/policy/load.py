@@ -272,6 +272,7 @@ def _fields_at(model: type[BaseModel], location: _Path) -> Mapping[str, Any]:
     node: Any = schema
     for step in location:
         node = node.get("items", {}) if isinstance(step, int) else _child(node, step)
+        node = next((option for option in node.get("anyOf", ()) if "$ref" in option), node)
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
     return node.get("properties", {}) if isinstance(node, dict) else {}
