@@ -7,6 +7,7 @@ number that the source has may still be put to the wrong thing.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -276,6 +277,7 @@ class GroundingChecker:
                 yield Finding(NAME, score, plain.span(name.start, name.end), message=f"a name that {what}")
 
 
+_GROUPED = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _NOTHING = Quantity(0, 0, ())
 
 
@@ -296,9 +298,13 @@ def _apart(share: Decimal) -> str:
 
 
 def _columns(text: str) -> str:
-    """The lines that look like comma-separated values, with the commas taken for what they are there."""
-    lines = (line for line in text.splitlines() if line.count(",") >= 2 and ", " not in line)
-    return "\n".join(line.replace(",", " ; ") for line in lines)
+    """The lines that look like comma-separated values, with the commas taken for what they are there.
+
+    A line that has commas other than those of one long number, and each line with as many commas as such a one.
+    """
+    lines = [line for line in text.splitlines() if "," in line and ", " not in line]
+    widths = {line.count(",") for line in lines if "," in _GROUPED.sub("", line)}
+    return "\n".join(line.replace(",", " ; ") for line in lines if line.count(",") in widths)
 
 
 def _lower(text: str) -> str:

@@ -205,6 +205,9 @@ def test_headings_may_set_the_scale() -> None:
 
 def test_columns_of_commas() -> None:
     assert said("It was 18.4 and 12 in 2023.", "place,2022,2023\nPorto,18.4,12") == []
+    assert said("It was 287 and 18.4.", "a,b,c\n250,287,301\nx,18.4,7") == []
+    assert said("It was 287.", "total 250,287,301") == ["287"]  # one number, not three columns
+    assert said("It was 18.4.", "Porto,18.4") == []
 
 
 @pytest.mark.parametrize(
