@@ -157,10 +157,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of content to moderate, with what a checker may need to judge it.
-
-    `sources` are the texts of data that the content was to be made from, where the request names them apart from the prompt.
-    """
+    """One piece of content to moderate, with what a checker may need to judge it: prompt and sources of the request."""
 
     content: Content
     stage: Stage
