@@ -124,7 +124,7 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
     approved: int | None = earlier
     kind = "generation" if approved is None else "continuation"
 
-    asked = Item(request.prompt, Stage.INPUT)
+    asked = Item(request.prompt, Stage.INPUT, sources=request.sources)
     [seen] = yield Call(services.look, ([asked],))
     before = judge(policy, request, (asked,), tuple(seen))
     if approved is None and before.decision.action >= Action.REVIEW:
@@ -139,7 +139,7 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
         yield Call(services.record_failure, (request, generator, error))
         raise
 
-    answer = Item(generated.content, Stage.OUTPUT, prompt=request.prompt)
+    answer = Item(generated.content, Stage.OUTPUT, prompt=request.prompt, sources=request.sources)
     [checked] = yield Call(services.look, ([answer],))
     # A reviewer has ruled on the prompt, so only what the answer shows decides from here on.
     results = (*(seen if approved is None else ()), *redactor.foreign(checked, generated.content))

@@ -261,7 +261,8 @@ def _scalars(values: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _sealed_request(request: Request) -> Text:
-    return _text({**_request_data(request), "requester": request.requester, "params": dict(request.params)})
+    sealed = {**_request_data(request), "requester": request.requester, "params": dict(request.params)}
+    return _text({**sealed, "sources": list(request.sources)} if request.sources else sealed)
 
 
 def _text(value: JSON) -> Text:

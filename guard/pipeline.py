@@ -38,7 +38,7 @@ from guard.types import (
     new_id,
 )
 
-REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups", "tenant"})
+REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups", "tenant", "sources"})
 DEFAULT_POLICY = "default"
 
 
@@ -90,8 +90,8 @@ class Guard:
     def generate(self, request: Request | Content | str, **fields: Any) -> Outcome:
         """Run the whole flow and return what happened; a blocked or held result is data, not an exception.
 
-        `fields` (id, requester, purpose, groups, tenant; the rest are parameters of the model) go with a bare prompt. The same
-        request id gives the same outcome, once: a second call generates nothing.
+        `fields` (id, requester, purpose, groups, tenant, sources; the rest are parameters of the model) go with a bare prompt.
+        The same request id gives the same outcome, once: a second call generates nothing.
         """
         return drive(generation(self, as_request(request, fields), self._required_model()))
 
@@ -153,15 +153,19 @@ class Guard:
         """Check and decide without recording: for trying a policy out. Nothing may be released on the strength of it."""
         where = Stage(stage)
         asked = as_content(prompt) if prompt is not None else None
-        items = [Item(as_content(content), where, prompt=asked) for content in contents]
-        names = ids or [fields.pop("id", None) or new_id() if len(items) == 1 else new_id() for _ in items]
+        found = [as_content(content) for content in contents]
+        names = ids or [fields.pop("id", None) or new_id() if len(found) == 1 else new_id() for _ in found]
         requests = [
-            as_request(asked or item.content, {**fields, "id": name}) for item, name in zip(items, names, strict=True)
+            as_request(asked or content, {**fields, "id": name}) for content, name in zip(found, names, strict=True)
+        ]
+        items = [
+            Item(content, where, prompt=asked, sources=request.sources)
+            for content, request in zip(found, requests, strict=True)
         ]
         results = self.look(items)
         return [
-            examination(self.policy, request, item, found, self.redactor(request))
-            for request, item, found in zip(requests, items, results, strict=True)
+            examination(self.policy, request, item, seen, self.redactor(request))
+            for request, item, seen in zip(requests, items, results, strict=True)
         ]
 
     # --- afterwards ------------------------------------------------------------------------------------------------
@@ -245,6 +249,11 @@ def as_content(content: Content | str) -> Content:
     return Text(content) if isinstance(content, str) else content
 
 
+def as_sources(sources: str | Sequence[str]) -> tuple[str, ...]:
+    """One text of data, or several."""
+    return (sources,) if isinstance(sources, str) else tuple(sources)
+
+
 def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> Request:
     """A request from a prompt and keyword arguments; what is no field of a request is a parameter of the model."""
     if isinstance(request, Request):
@@ -260,6 +269,7 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
         purpose=fields.get("purpose"),
         groups=fields.get("groups") or {},
         tenant=fields.get("tenant"),
+        sources=as_sources(fields.get("sources") or ()),
     )
     return _recordable(made)
 
@@ -272,6 +282,7 @@ def _recordable(request: Request) -> Request:
         raise CallerError("groups must be a mapping of names to text")
     words = {f"groups[{name!r}]": group for name, group in request.groups.items()}
     optional = {"requester": request.requester, "purpose": request.purpose, "tenant": request.tenant}
+    words |= {f"sources[{place}]": source for place, source in enumerate(request.sources)}
     words |= {"id": request.id, **{name: word for name, word in optional.items() if word is not None}}
     for name, word in words.items():
         if not isinstance(word, str):

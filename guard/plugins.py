@@ -20,6 +20,8 @@ GROUP = "guard.checkers"
 
 BUILT_IN = {
     "bias": "guard.checkers.bias:BiasChecker",
+    "grounding": "guard.checkers.grounding:GroundingChecker",
+    "injection": "guard.checkers.injection:InjectionChecker",
     "pii": "guard.checkers.pii:PiiChecker",
     "provenance": "guard.checkers.provenance:ProvenanceChecker",
     "toxicity": "guard.checkers.toxicity:ToxicityChecker",

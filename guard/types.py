@@ -147,7 +147,7 @@ class Request:
     """What a caller asks for. `id` is the idempotency key: the same id gives the same outcome, once.
 
     `tenant` is whom the caller works for, where one deployment serves several. `groups` are demographic tags that the
-    caller declares (for fairness reports); nothing infers them.
+    caller declares (for fairness reports); nothing infers them. `sources` are texts of data that the answer must keep to.
     """
 
     prompt: Content
@@ -157,16 +157,18 @@ class Request:
     purpose: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     tenant: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of content to moderate, with what a checker may need to judge it."""
+    """One piece of content to moderate, with what a checker may need to judge it: prompt and sources of the request."""
 
     content: Content
     stage: Stage
     prompt: Content | None = None
     language: str = "en"
+    sources: tuple[str, ...] = ()
 
 
 # --- checking ------------------------------------------------------------------------------------------------------

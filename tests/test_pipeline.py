@@ -77,6 +77,32 @@ def decide_case(g: Guard, case: str | None, ruling: str) -> None:
     review.rule(g.ledger.engine, log, case_id=str(case), reviewer="kim", ruling=ruling, rationale="looked at it")
 
 
+GROUNDED: dict[str, Any] = {
+    "name": "grounded",
+    "version": "1",
+    "checkers": {"grounding": {"params": {"source": "sources"}, "stages": ["output"]}},
+    "rules": [{"id": "figure", "checker": "grounding", "action": "review"}],
+}
+
+
+def test_sources_reach_the_checkers_and_are_sealed(make: Make) -> None:
+    g = make(GROUNDED)
+    told = g.wrap(lambda _: "It was 42.")
+    first = told("say it", id="r", sources=["temperature 42"])
+    assert first.state is State.RELEASED
+    assert told("say it", id="r", sources=["temperature 42"]).replayed
+    with pytest.raises(IdempotencyConflict):
+        told("say it", id="r", sources=["temperature 43"])
+    assert told("say it", sources="temperature 43").decision.rules == ("figure",)
+    assert told("say it").decision.rules == ("on_error:grounding",)  # nothing to compare with is not clean
+    assert g.check("It was 42.", sources=["42"]).state is State.RELEASED
+    with pytest.raises(CallerError, match=r"sources\[0\] must be text"):
+        told("say it", sources=[42])
+    assert "temperature" not in json.dumps(leaf(g, first))
+    sealed = g.ledger.reader.body(first.receipt.entry, "request")
+    assert json.loads(text_of(sealed))["sources"] == ["temperature 42"]
+
+
 def test_what_is_fine_is_released_stamped_and_recorded(make: Make) -> None:
     g = make()
     outcome = g.wrap(lambda prompt: f"you said {prompt}")(

@@ -15,9 +15,11 @@ from guard.cli.options import (
     PolicyOption,
     PurposeOption,
     RequesterOption,
+    SourceOption,
     StoreOption,
     TenantOption,
     read_bytes,
+    read_text,
 )
 from guard.errors import ConfigError
 from guard.types import Outcome, State
@@ -44,6 +46,7 @@ def check(
     policy: PolicyOption = None,
     stage: Annotated[str, typer.Option("--stage", help="input, output or tool.")] = "output",
     prompt: Annotated[str | None, typer.Option("--prompt", help="The prompt that the content answers.")] = None,
+    sources: SourceOption = None,
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Record it; what is not recorded is not released.")
     ] = True,
@@ -75,6 +78,7 @@ def check(
         "requester": requester,
         "purpose": purpose,
         "tenant": tenant,
+        "sources": [read_text(source) for source in sources or ()],
     }
     with Guard(policy, store=store, home=home) as guard:
         if jsonl is not None:

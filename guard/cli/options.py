@@ -21,6 +21,10 @@ HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of keys 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 RequesterOption = Annotated[str | None, typer.Option("--requester", help="Who asks, as a pseudonymous id.")]
 PurposeOption = Annotated[str | None, typer.Option("--purpose", help="What it is for; conditions may look at it.")]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="File with data that the content must keep to; several may be given."),
+]
 TenantOption = Annotated[
     str | None, typer.Option("--tenant", help="Whom it is done for, where one deployment serves several.")
 ]
@@ -38,6 +42,14 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             params[name] = value
     return params
+
+
+def read_text(source: str) -> str:
+    """A file of UTF-8 text, or stdin for `-`."""
+    try:
+        return read_bytes(source).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source} is not UTF-8 text") from error
 
 
 def read_bytes(source: str) -> bytes:

@@ -13,10 +13,12 @@ from guard.cli.options import (
     PolicyOption,
     PurposeOption,
     RequesterOption,
+    SourceOption,
     StoreOption,
     TenantOption,
     parse_params,
     read_bytes,
+    read_text,
 )
 from guard.errors import ConfigError
 
@@ -41,6 +43,7 @@ def run(
     requester: RequesterOption = None,
     purpose: PurposeOption = None,
     tenant: TenantOption = None,
+    sources: SourceOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write released content here, and the manifest of text beside it.")
     ] = None,
@@ -63,12 +66,13 @@ def run(
     params = parse_params(param or [])
     if taken := sorted(REQUEST_FIELDS & params.keys()):
         raise ConfigError(
-            f"--param {taken[0]}: this is no parameter of a model; see --id, --requester, --purpose and --tenant"
+            f"--param {taken[0]}: this is no parameter of a model; see --id, --requester, --purpose, --tenant and --source"
         )
     with Guard(policy, store=store, home=home) as guard:
         key = guard.keys.secret("watermark") if guard.policy.stamp.watermark else None
         wrapped = guard.wrap(load_generator(model, revision=revision, device=device, watermark_key=key))
         fields = {"id": request_id, "requester": requester, "purpose": purpose, "tenant": tenant, **params}
+        fields["sources"] = [read_text(source) for source in sources or ()]
         outcome = wrapped(asked, **fields)
     if out is not None and outcome.content is not None:
         save(outcome.content.data, out)

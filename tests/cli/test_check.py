@@ -208,3 +208,17 @@ def test_a_read_only_record_releases_nothing(shell: Shell, tmp_path: Path) -> No
     assert done.returncode == 1
     assert "fine" not in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_sources_are_files(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("place,temperature\nPorto,18.4\n", "utf-8")
+    (tmp_path / "grounded.yaml").write_text(
+        "name: g\nversion: '1'\ncheckers:\n  grounding: {params: {source: sources}}\n"
+        "rules:\n  - {id: figure, checker: grounding, action: review}\n",
+        "utf-8",
+    )
+    arguments = ("check", "--policy", "grounded.yaml", "-", "--source", "data.csv")
+    assert shell(*arguments, stdin="It was 18.4 degrees.").returncode == 0
+    assert shell(*arguments, stdin="It was 19.4 degrees.").returncode == 3
+    (tmp_path / "data.csv").write_bytes(b"\xff\xfe")
+    assert "not UTF-8" in shell(*arguments, stdin="It was 18.4 degrees.").stderr
