@@ -43,6 +43,7 @@ class BiasChecker:
     name = "bias"
     kinds = frozenset({"text"})
     horizon = "document"
+    categories = frozenset({"stereotype", "hostile_generalisation", "exclusionary_term", GENDERED})
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -52,6 +53,7 @@ class BiasChecker:
         self._claims = (*found.rules["subject"], *found.rules["object"])
         self._terms = tuple(found.rules["term"]) if params.exclusionary else ()
         self._sides = {"masculine": found.stems("masculine"), "feminine": found.stems("feminine")}
+        self._instead = found.instead
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """The biased wording in each text."""
@@ -101,7 +103,9 @@ class BiasChecker:
             return
         score = round(min(0.6, 0.3 + lean / words), 4)
         for match in found[side]:
-            yield Finding(GENDERED, score, plain.span(*match.span()), message=f"{side}-coded wording")
+            instead = self._instead(side, match.group())
+            message = f"{side}-coded wording" + (f"; consider: {instead}" if instead else "")
+            yield Finding(GENDERED, score, plain.span(*match.span()), message=message)
 
 
 def _group_of(claim: Rule, match: re.Match[str], groups: Sequence[re.Match[str]], text: str) -> re.Match[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
@@ -41,6 +41,12 @@ def check(
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Record it; what is not recorded is not released.")
     ] = True,
+    counterfactual: Annotated[
+        bool,
+        typer.Option(
+            "--counterfactual", help="Swap the terms for groups of people and compare decisions; records nothing."
+        ),
+    ] = False,
     requester: RequesterOption = None,
     purpose: PurposeOption = None,
     as_json: JsonOption = False,
@@ -49,7 +55,8 @@ def check(
 ) -> None:
     """Check text or an image under a policy, and record the decision.
 
-    Exit codes as for `guard run`; with --jsonl, the gravest of all lines, or 2 when a line could not be read.
+    Exit codes as for `guard run`; with --jsonl, the gravest of all lines, or 2 when a line could not be read; with
+    --counterfactual, 1 when a variant is decided otherwise.
     """
     from guard.cli import show
     from guard.envelope import outcome_data
@@ -57,8 +64,8 @@ def check(
     from guard.media import content_of
     from guard.pipeline import Guard
 
-    if (file is None) == (jsonl is None):
-        raise ConfigError("give one FILE, or --jsonl FILE")
+    if (file is None) == (jsonl is None) or (jsonl and counterfactual):
+        raise ConfigError("give one FILE, or --jsonl FILE; --counterfactual wants a FILE")
     if stage not in ("input", "output", "tool"):
         raise ConfigError(f"--stage {stage!r}: use input, output or tool")
     fields: dict[str, Any] = {"stage": stage, "prompt": prompt, "requester": requester, "purpose": purpose}
@@ -66,6 +73,8 @@ def check(
         if jsonl is not None:
             raise typer.Exit(_check_lines(guard, jsonl, fields, record=record))
         content = content_of(read_bytes(str(file)))
+        if counterfactual:
+            raise typer.Exit(_compare(guard, content, fields))
         if record:
             outcome = guard.check(content, **fields)
             data = outcome_data(outcome)
@@ -77,6 +86,27 @@ def check(
     else:
         show.print_summary(outcome)
     raise typer.Exit(show.EXIT[State(data["state"])])
+
+
+def _compare(guard: Any, content: Any, fields: dict[str, Any]) -> int:
+    from dataclasses import asdict
+
+    from guard.cli import show
+    from guard.counterfactual import compare
+    from guard.types import Text
+
+    if not isinstance(content, Text):
+        raise ConfigError("--counterfactual swaps words: give it text")
+
+    def decide(texts: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+        decisions = [deed.verdict.decision for deed in guard.examine(texts, **fields)]
+        return [(decision.action.name.lower(), tuple(decision.rules)) for decision in decisions]
+
+    tried, differences = compare(content.text, decide)
+    [(action, rules)] = decide([content.text])
+    found = [asdict(difference) for difference in differences]
+    show.print_json({"action": action, "rules": rules, "variants": tried, "differences": found})
+    return 1 if differences else 0
 
 
 def _check_lines(guard: Any, source: str, fields: dict[str, Any], *, record: bool) -> int:
