@@ -59,8 +59,9 @@ TAXONOMY = (
 )  # fmt: skip
 
 BY_NAME = {category.name: category for category in TAXONOMY}
-# What one linear model can tell from words. The other three turn on facts and context that no bag of words holds.
-SCORED = tuple(category.name for category in TAXONOMY if category.name not in {"defamation", "intellectual_property", "specialized_advice"})  # fmt: skip
+# What turns on facts and context, which no bag of words holds, the linear model does not score.
+CONTEXTUAL = {"defamation", "intellectual_property", "specialized_advice"}
+SCORED = tuple(category.name for category in TAXONOMY if category.name not in CONTEXTUAL)
 
 
 def from_openai(name: str) -> str:

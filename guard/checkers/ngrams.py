@@ -40,7 +40,8 @@ REPORTS = (
     "said says say saying told tells call calls called calling claim claims claimed wrote writes word words term terms slur "
     "slurs quote quotes quoted wrong racist sexist homophobic transphobic offensive hateful hurtful harmful unacceptable myth "
     "stereotype stereotypes prejudice hatred discrimination bullying bullied harassment report reported reporting article post "
-    "comment tweet prevent prevention protect support survivors victims awareness film movie novel book story character song game"
+    "comment tweet prevent prevention protect support survivors victims awareness film movie novel book story "
+    "character song game"
 )
 YOU = "you your youre yours yourself u ur yall"
 ME = "i im my me we our us were myself ive"

@@ -35,8 +35,8 @@ class ToxicityChecker:
             None,
             gt=0,
             lt=1,
-            description="report a category from the score at which so many harmless sentences are flagged, instead of min_score; "
-            "0.01 or 0.05, or a rate that the calibration states",
+            description="report a category from the score at which this share of harmless sentences is flagged, instead of "
+            "from min_score: 0.01 or 0.05, or a rate that the calibration states",
         )
         calibration: Path | None = Field(
             None, description="file written by `guard calibrate`, fitted to your own sample"

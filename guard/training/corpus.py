@@ -71,7 +71,7 @@ def edos(folder: Path) -> Iterator[Row]:
                 "profanity": float(bool(swears.search(text.lower()))),
             }
             if not labels["profanity"]:
-                labels["harassment"] = 0.1
+                labels |= {"harassment": 0.1, "sexual_content": 0.02}
             yield Row(text, labels, 0.4, "edos")
         elif kind == "1":
             yield Row(text, {"hate": 1.0, "threat": 0.8}, 0.5, "edos")
@@ -110,10 +110,11 @@ def swearing(folder: Path) -> re.Pattern[str]:
 
 
 def profanity(folder: Path) -> Iterator[Row]:
-    """MIT. Single terms with their severity; slurs count as attacks on a group."""
+    """MIT. Single terms with their severity; slurs count as attacks on a group; names of groups
+    that people use for themselves are left out."""
     for row in _csv(folder / "profanity_en.csv"):
         slur = row["category_1"] == "racial / ethnic slurs"
-        if float(row["severity_rating"]) >= 1.4:
+        if float(row["severity_rating"]) >= 1.4 and not _IDENTITY.fullmatch(row["text"].lower()):
             labels = {"hate": 0.9} if slur else {"profanity": 0.9, **zero("hate", "threat")}
             yield Row(row["text"], {**labels, **zero(*REQUESTS)}, 0.5, "profanity")
             yield Row(f"you {row['text']}", {**labels, "harassment": 1.0, **zero(*REQUESTS)}, 0.5, "profanity")
@@ -198,13 +199,26 @@ def dialect(folder: Path, *, tested: bool) -> Iterator[tuple[str, str]]:
 
 def encyclopedia(folder: Path) -> Iterator[Row]:
     """CC BY 4.0. Sentences of Wikipedia (wikigold) as ordinary prose, crime and war included."""
-    path = folder.parent / "names" / "wikigold.conll"
+    for text in _sentences(folder.parent / "names" / "wikigold.conll"):
+        yield Row(text, BENIGN, 1.0, "wikigold")
+
+
+def posts(folder: Path) -> Iterator[Row]:
+    """CC BY 4.0. Tweets of the Broad Twitter Corpus, of all kinds: next to none of them asks for a crime."""
+    swears = swearing(folder)
+    for text in _sentences(folder.parent / "names" / "btc.conll"):
+        if not swears.search(text.lower()):
+            yield Row(_clean(text), {**BENIGN, "harassment": 0.05, "hate": 0.03}, 0.5, "btc")
+
+
+def _sentences(path: Path) -> Iterator[str]:
+    """Of a file in CoNLL's format: a word a line, its label behind it, an empty line between sentences."""
     words: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         if line.strip():
             words.append(line.split()[0])
         elif words:
-            yield Row(" ".join(words), BENIGN, 1.0, "wikigold")
+            yield " ".join(words)
             words = []
 
 
@@ -294,13 +308,14 @@ def madlibs(folder: Path) -> Iterator[Row]:
 _IDENTITY = re.compile(
     r"\b(?:lesbian|gay|bisexual|transgender|trans|queer|lgbtq?|homosexual|straight|heterosexual|male|female|nonbinary|african"
     r"|african american|black|white|european|hispanic|latino|latina|latinx|mexican|canadian|american|asian|indian"
-    r"|middle eastern|chinese|japanese|christian|muslim|jewish|buddhist|catholic|protestant|sikh|taoist|old|older|young|younger|teenage"
+    r"|middle eastern|chinese|japanese|christian|muslim|jewish|buddhist|catholic|protestant|sikh|taoist"
+    r"|old|older|young|younger|teenage"
     r"|millenial|middle aged|elderly|blind|deaf|paralyzed)\b"
 )
 
 Source = Callable[[Path], Iterator[Row]]
 TRAINING: tuple[Source, ...] = (
-    davidson, edos, real_toxicity, profanity, ailuminate, catqa, plain_speech, encyclopedia,
+    davidson, edos, real_toxicity, profanity, ailuminate, catqa, plain_speech, encyclopedia, posts,
 )  # fmt: skip
 HELD_OUT: tuple[Source, ...] = (surge, wikipedia, toxigen, generated, trustllm, harmbench, advbench, madlibs)
 

@@ -29,9 +29,9 @@ BUCKETS = 1 << 18
 STRENGTH = 8.0  # inverse of the penalty
 OWN = 50  # sentences from each wording of our own
 LONGEST = 40  # words of a text that are learned from: labels of longer ones say little about any part
-ROUNDS = 80  # of L-BFGS at most
+ROUNDS = 60  # of L-BFGS at most
 SEED = 20261124
-PRIOR = 0.2  # share of each category in the traffic that scores are calibrated for
+PRIOR = (0.02, 0.2)  # least and greatest share of a category in the traffic that scores are calibrated for
 RATES = (0.01, 0.05)  # false-positive rates that thresholds are stated for
 BATCH = 2_000  # texts whose features are taken at once
 
@@ -178,9 +178,10 @@ def calibrated(model: Model, tune: Sequence[Row]) -> list[Head]:
 
 
 def balanced(labels: Any, weights: Any) -> Any:
-    """Weights under which a share of PRIOR is positive."""
+    """Weights under which the share of positives is within PRIOR."""
     share = float((labels * weights).sum() / weights.sum())
-    return weights * (labels * PRIOR / share + (1 - labels) * (1 - PRIOR) / (1 - share))
+    wanted = min(max(share, PRIOR[0]), PRIOR[1])
+    return weights * (labels * wanted / share + (1 - labels) * (1 - wanted) / (1 - share))
 
 
 def packed(heads: Sequence[Head], steps: Any, learn: Sequence[Row]) -> bytes:
@@ -191,7 +192,8 @@ def packed(heads: Sequence[Head], steps: Any, learn: Sequence[Row]) -> bytes:
         "trained_on": dict(sorted(Counter(row.origin for row in learn).items())),
         "seed": SEED,
     }
-    return MAGIC + json.dumps(facts, sort_keys=True).encode() + b"\n" + steps.tobytes()
+    body: bytes = steps.tobytes()
+    return MAGIC + json.dumps(facts, sort_keys=True).encode() + b"\n" + body
 
 
 def tested(model: Model, name: str, test: Sequence[Row]) -> dict[str, Any]:

@@ -45,6 +45,9 @@ FAIR = [
     "The women called us because the routers are bad.",
     "Women bought the lamp and our drivers are terrible.",
     "Our technicians cannot handle this model.",
+    '"Women are stupid" was written on the wall, and we painted it over.',
+    "\u201cAll Muslims are terrorists\u201d is the headline that the press council condemned.",
+    "I was appalled that she said women are stupid.",
     "He is stupid.",
     "This kettle is useless and the manual is dumb.",
 ]
@@ -64,6 +67,11 @@ def test_a_denial_excuses_its_own_sentence_only(bias: BiasChecker, ask: Ask) -> 
     first = "It is wrong to say that women are stupid. "
     (finding,) = ask(bias, first + "Jews are greedy.")
     assert finding.span == (len(first), len(first) + len("Jews are greedy"))
+
+
+def test_quotation_marks_alone_excuse_nothing(bias: BiasChecker, ask: Ask) -> None:
+    assert ask(bias, '"Women are stupid"')
+    assert ask(bias, 'He likes "tea" and women are stupid in "his" world.')
 
 
 GROUPS = [
