@@ -135,9 +135,15 @@ def _with_thresholds(
     np.maximum.at(scores, owners, probability(Adjustment(document, model.names, "").applied(sentences)))
     result = {}
     for name, found in document.categories.items():
-        calm = scores[[name not in labels for _, labels in sample], model.names.index(name)]
+        column = scores[:, model.names.index(name)]
+        truth = np.array([name in labels for _, labels in sample])
+        calm, harmful = column[~truth], column[truth]
+        # Where the sample falls apart cleanly, nothing is lost by asking for the middle of the gap.
+        gap = (calm.max() + harmful.min()) / 2 if harmful.min() > calm.max() else 0.0
         stated = {
-            f"{rate:g}": round(metrics.threshold_at(rate, calm) + 5e-5, 4) for rate in rates if len(calm) * rate >= 1
+            f"{rate:g}": round(max(metrics.threshold_at(rate, calm), gap) + 5e-5, 4)
+            for rate in rates
+            if len(calm) * rate >= 1
         }
         result[name] = found.model_copy(update={"thresholds": stated})
     return result

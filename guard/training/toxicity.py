@@ -31,7 +31,7 @@ OWN = 50  # sentences from each wording of our own
 LONGEST = 40  # words of a text that are learned from: labels of longer ones say little about any part
 ROUNDS = 60  # of L-BFGS at most
 SEED = 20261124
-PRIOR = (0.02, 0.2)  # least and greatest share of a category in the traffic that scores are calibrated for
+PRIOR = (0.03, 0.2)  # least and greatest share of a category in the traffic that scores are calibrated for
 RATES = (0.01, 0.05)  # false-positive rates that thresholds are stated for
 BATCH = 2_000  # texts whose features are taken at once
 
