@@ -22,7 +22,7 @@ from guard.cli.options import (
     read_text,
 )
 from guard.errors import ConfigError
-from guard.types import Outcome, State
+from guard.types import Content, Outcome, State
 
 if TYPE_CHECKING:
     from guard.flow import Deed
@@ -53,6 +53,12 @@ def check(
     explain: Annotated[
         bool, typer.Option("--explain", help="Also say why, and the least that would have changed the decision.")
     ] = False,
+    counterfactual: Annotated[
+        bool,
+        typer.Option(
+            "--counterfactual", help="Swap the terms for groups of people and compare decisions; records nothing."
+        ),
+    ] = False,
     requester: RequesterOption = None,
     purpose: PurposeOption = None,
     tenant: TenantOption = None,
@@ -62,14 +68,15 @@ def check(
 ) -> None:
     """Check text or an image under a policy, and record the decision.
 
-    Exit codes as for `guard run`; with --jsonl, the gravest of all lines, or 2 when a line could not be read.
+    Exit codes as for `guard run`; with --jsonl, the gravest of all lines, or 2 when a line could not be read; with
+    --counterfactual, 1 when a variant is decided otherwise.
     """
     from guard.cli import show
     from guard.media import content_of
     from guard.pipeline import Guard
 
-    if (file is None) == (jsonl is None):
-        raise ConfigError("give one FILE, or --jsonl FILE")
+    if (file is None) == (jsonl is None) or (jsonl and counterfactual):
+        raise ConfigError("give one FILE, or --jsonl FILE; --counterfactual wants a FILE")
     if stage not in ("input", "output", "tool"):
         raise ConfigError(f"--stage {stage!r}: use input, output or tool")
     fields: dict[str, Any] = {
@@ -84,6 +91,8 @@ def check(
         if jsonl is not None:
             raise typer.Exit(_check_lines(guard, jsonl, fields, record=record, explain=explain))
         content = content_of(read_bytes(str(file)))
+        if counterfactual:
+            raise typer.Exit(_compare(guard, content, fields))
         deeds = guard.examine([content], **fields)
         outcomes = guard.ledger.record(deeds) if record else []
         [data] = _answers(guard, deeds, outcomes, explain=explain)
@@ -94,6 +103,27 @@ def check(
     if as_json or not record:
         show.print_json(data)
     raise typer.Exit(show.EXIT[State(data["state"])])
+
+
+def _compare(guard: Guard, content: Content, fields: dict[str, Any]) -> int:
+    from dataclasses import asdict
+
+    from guard.cli import show
+    from guard.counterfactual import compare
+    from guard.types import Text
+
+    if not isinstance(content, Text):
+        raise ConfigError("--counterfactual swaps words: give it text")
+
+    def decide(texts: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+        decisions = [deed.verdict.decision for deed in guard.examine(texts, **fields)]
+        return [(decision.action.name.lower(), tuple(decision.rules)) for decision in decisions]
+
+    tried, differences = compare(content.text, decide)
+    [(action, rules)] = decide([content.text])
+    found = [asdict(difference) for difference in differences]
+    show.print_json({"action": action, "rules": rules, "variants": tried, "differences": found})
+    return 1 if differences else 0
 
 
 def _answers(

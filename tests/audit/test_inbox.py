@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy import Engine, event, select, text
 from guard.audit import inbox, merkle
 from guard.audit.draft import Draft
 from guard.audit.inbox import FORGED, REPLAYED, Status, _framed, status
-from guard.audit.log import Log
+from guard.audit.log import Appended, Log
 from guard.audit.read import Reader
 from guard.audit.receipt import verify_receipt
 from guard.audit.verify import verify
@@ -157,7 +158,11 @@ def test_callers_share_the_flush_of_a_deposit(left: Log, draft: Maker) -> None:
 def test_receipts_may_be_asked_for_by_many_at_once(left: Log, draft: Maker) -> None:
     made = left.append([draft() for _ in range(16)], ack=Ack.DURABLE)
     found: list[int] = []
-    together([lambda entry=entry: found.append(entry.receipt.entry) for entry in made])
+
+    def ask(entry: Appended) -> None:
+        found.append(entry.receipt.entry)
+
+    together([partial(ask, entry) for entry in made])
     assert sorted(found) == list(range(4, 20))
 
 

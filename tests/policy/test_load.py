@@ -242,3 +242,17 @@ def test_what_outcomes_wait_for(tmp_path: Path) -> None:
         PolicyError, match=rf":{line}: record.wait_for.review: .*opens a case.*say sequenced or witnessed"
     ):
         load(write(tmp_path, fast + "    review: durable\n"))
+
+
+def test_a_category_that_the_checker_never_reports_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        'name: own\nversion: "1"\ncheckers: {toxicity: {}, rude: {use: toxicity}}\nrules:\n'
+        "  - {id: a, checker: toxicity, category: [hate, threat], action: block}\n"
+        "  - {id: b, checker: rude, category: [harassment,\n      harasment], action: block}\n",
+        "utf-8",
+    )
+    with pytest.raises(
+        PolicyError, match=r"policy.yaml:7: .*'rude' knows no category 'harasment'; did you mean 'harassment'\?"
+    ):
+        load(path)
