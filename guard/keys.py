@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from guard.errors import KeyFileError
 
 SECRET_SIZE = 32
+_FRESH = 60  # seconds after which whoever made a file has flushed its name, or never will
 
 
 class KeyRing:
@@ -43,15 +45,26 @@ class KeyRing:
         return key
 
     def file(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Read a key file; where there is none, make it, atomically, so that two processes agree on one key."""
+        """Read a key file; where there is none, make it, atomically, so that two processes agree on one key.
+
+        A key that this hands out survives a power cut, whoever made it: what it signed or sealed may be on the disk already.
+        """
         path = self.folder / name
         try:
-            return read_private(path)
+            data = read_private(path)
         except FileNotFoundError:
-            pass
+            return self._made(path, make)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            scratch = self.folder / f".{name}.{secrets.token_hex(8)}"
+            if time.time() - path.stat().st_ctime < _FRESH:
+                sync_folder(self.folder)
+        except OSError as error:
+            raise _refused(path, error) from error
+        return data
+
+    def _made(self, path: Path, make: Callable[[], bytes]) -> bytes:
+        try:
+            make_folder(self.folder)
+            scratch = self.folder / f".{path.name}.{secrets.token_hex(8)}"
             descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 with os.fdopen(descriptor, "wb") as file:
@@ -63,10 +76,9 @@ class KeyRing:
                 pass
             finally:
                 scratch.unlink()
+            sync_folder(self.folder)
         except OSError as error:
-            raise KeyFileError(
-                f"cannot create {path}: {error.strerror}; check GUARD_HOME and its permissions"
-            ) from error
+            raise _refused(path, error) from error
         return read_private(path)
 
 
@@ -81,6 +93,27 @@ def read_private(path: Path) -> bytes:
         raise
     except OSError as error:
         raise KeyFileError(f"cannot read {path}: {error.strerror}; check its owner and permissions") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder (mode 0700) and what is missing above it, durably."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: the flush of a file does not include its name."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(path: Path, error: OSError) -> KeyFileError:
+    return KeyFileError(f"cannot create {path}: {error.strerror}; check GUARD_HOME and its permissions")
 
 
 def _new_ed25519() -> bytes:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from guard.audit.checkpoint import ED25519, NoteSigner, decode, encode, format_vkey, open_note, parse_vkey, vkey_name
 from guard.errors import KeyFileError, NoteError
-from guard.keys import KeyRing, read_private
+from guard.keys import KeyRing, read_private, sync_folder
 
 KIND = "key"
 _HISTORY = "log.keys"
@@ -87,6 +87,7 @@ def add_key(keys: KeyRing) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(keys.folder / _HISTORY)
+        sync_folder(keys.folder)
     except OSError as error:
         raise KeyFileError(f"cannot write {keys.folder / _HISTORY}: {error.strerror}; check its folder") from error
 

@@ -23,7 +23,7 @@ from guard.audit.cosign import COSIGNATURE, Cosigner, cosigned_at
 from guard.audit.rotation import signing_vkey
 from guard.digest import sha256
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, WitnessError
-from guard.keys import KeyRing
+from guard.keys import KeyRing, sync_folder
 from guard.types import WitnessSpec
 
 MAX_PROOF = 63
@@ -173,11 +173,7 @@ class FileWitness:
             scratch.replace(self._place / name)
         finally:
             scratch.unlink(missing_ok=True)
-        folder = os.open(self._place, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._place)
 
 
 def _own_text(note: str, vkey: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,6 +167,20 @@ def test_an_interrupted_rotation_is_taken_up_again(engine: Engine, keys: KeyRing
     run("rotate-key", "--finish")
     Log(engine, keys).append([draft()])
     assert verify(engine, log_vkeys(keys, "genguard")[0]).ok
+
+
+def test_the_list_of_keys_is_on_the_disk_with_its_name(keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_vkeys(keys, "genguard")
+    flushed: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    add_key(keys)
+    assert flushed[-2:] == [(keys.folder / "log.keys").stat().st_ino, keys.folder.stat().st_ino]
 
 
 def test_a_witness_folder_follows(
