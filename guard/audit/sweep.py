@@ -28,7 +28,7 @@ from guard.audit.leaf import TIME
 from guard.audit.rotation import KIND, Trust
 from guard.digest import sha256
 from guard.errors import NoteError, ProofError
-from guard.store.engine import integrity, open_engine, snapshot
+from guard.store.engine import integrity, open_engine, share, snapshot
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
 SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
@@ -174,8 +174,14 @@ def _tile(connection: Connection, index: int) -> object:
 # --- several at once -----------------------------------------------------------------------------------------------
 
 
-def sweep_all(engine: Engine, size: int, jobs: int, progress: Progress | None = None) -> list[Swept] | None:
-    """Sweep a record in `jobs` stretches, each in a process of its own; None where one of them is not sound."""
+def sweep_all(
+    engine: Engine, size: int, jobs: int, progress: Progress | None = None, view: str | None = None
+) -> list[Swept] | None:
+    """Sweep a record in `jobs` stretches, each in a process of its own; None where one of them is not sound.
+
+    All look at one `view` of the database, where it has a name. On SQLite each has its own: what was appended meanwhile lies
+    beyond the stretches, and what was changed meanwhile does not fit the rest of the record, which `whole` finds.
+    """
     stretches = _stretches(size, jobs)
     done = [0] * len(stretches)
     answers: list[Swept | None] = [None] * len(stretches)
@@ -204,7 +210,7 @@ def sweep_all(engine: Engine, size: int, jobs: int, progress: Progress | None = 
             )
             stack.callback(process.kill)
             if process.stdin is not None:  # not on the command line, where others could read a password
-                process.stdin.write(json.dumps({"url": url, "start": start, "end": end, "size": size}))
+                process.stdin.write(json.dumps({"url": url, "view": view, "start": start, "end": end, "size": size}))
                 process.stdin.close()
             threads.append(threading.Thread(target=follow, args=(number, process)))
             threads[-1].start()
@@ -257,7 +263,7 @@ def quick(
     if not wanted or not size or integrity(connection):
         return None
     try:
-        swept = sweep_all(engine, size, wanted, progress)
+        swept = sweep_all(engine, size, wanted, progress, share(connection))
         return whole(connection, vkey, kept, size, swept) if swept else None
     except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
         return None
@@ -350,7 +356,7 @@ def _main() -> None:
         sys.stdout.flush()
 
     engine = open_engine(task["url"], create=False)
-    with snapshot(engine) as connection:
+    with snapshot(engine, task["view"]) as connection:
         found = sweep(connection, task["start"], task["end"], size=task["size"], progress=say)
     say(asdict(found) if found else None)
 
