@@ -19,6 +19,7 @@ from guard.audit.draft import timestamp
 from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.receipt import to_json, verify_receipt
+from guard.audit.rotation import first_keys
 from guard.audit.vault import Vault
 from guard.audit.verify import Report, verify
 from guard.errors import EvidenceError, GuardError, NotMigrated
@@ -54,7 +55,7 @@ def _open(store: str, home: str) -> Desk:
     chosen = settings.load(store=store, home=home)
     keys = KeyRing(chosen.keys)
     engine = open_engine(chosen.store_url)
-    log = Log(engine, keys, origin=chosen.origin, witness=chosen.witness_spec)
+    log = Log(engine, keys, **chosen.log_options)
     return Desk(engine, log, Reader(engine, Vault(keys)), chosen, [])
 
 
@@ -174,7 +175,7 @@ def verify_record() -> Verified:
     """Verify the whole record, against the checkpoint of the last good verification where there is one."""
     record = open_desk()
     kept = next((it.report.checkpoint for it in reversed(record.verified) if it.report.checkpoint), None)
-    done = Verified(now(), verify(record.engine, record.log.vkey, against=kept))
+    done = Verified(now(), verify(record.engine, first_keys(record.log.vkeys), against=kept))
     record.verified.append(done)
     return done
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
 from guard import review
 from guard.audit.draft import Draft, timestamp, utcnow
-from guard.audit.log import ORIGIN, Appended, Log
+from guard.audit.log import Appended, Log
 from guard.audit.read import Entry, Reader
 from guard.digest import JSON, canonical
 from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from
@@ -27,6 +27,7 @@ from guard.types import (
     Content,
     Generator,
     Layer,
+    LogOptions,
     Outcome,
     Policy,
     Receipt,
@@ -34,7 +35,6 @@ from guard.types import (
     Stamp,
     State,
     Text,
-    WitnessSpec,
     new_id,
 )
 from guard.version import VERSION
@@ -55,10 +55,9 @@ class Ledger:
         effective: Mapping[str, JSON],
         *,
         clock: Callable[[], datetime] = utcnow,
-        origin: str = ORIGIN,
-        witness: WitnessSpec | None = None,
+        **options: Unpack[LogOptions],
     ) -> None:
-        if policy.acks and witness is None:
+        if policy.acks and options.get("witness") is None:
             waiting = ", ".join(action.label for action in policy.acks)
             raise ConfigError(
                 f"the policy lets {waiting} wait for a witness, and there is none: set GUARD_WITNESS to a folder elsewhere,"
@@ -68,7 +67,7 @@ class Ledger:
         if self.engine.dialect.name == "sqlite" and current(self.engine) is None:
             upgrade(self.engine)  # the embedded default needs no set-up step
         require_current(self.engine)
-        self.log = Log(self.engine, keys, origin=origin, clock=clock, witness=witness)
+        self.log = Log(self.engine, keys, clock=clock, **options)
         self.log.compare()  # a record that went back is said at once, not at the first request
         self.reader = Reader(self.engine, self.log.vault)
         self._policy = policy

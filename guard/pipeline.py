@@ -76,8 +76,7 @@ class Guard:
             self.policy,
             effective,
             clock=clock,
-            origin=self.settings.origin,
-            witness=self.settings.witness_spec,
+            **self.settings.log_options,
         )
         self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
         self._stamper = Stamper(self.keys, signer=signer)

@@ -1,8 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
-Order: arguments, then the environment (GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_RETENTION, GUARD_ORIGIN, GUARD_WITNESS,
-GUARD_WITNESS_KEY, GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between the working directory and the root
-of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
+Order: arguments, then the environment (GUARD_ and the setting's name in capitals, such as GUARD_STORE), then the nearest
+`guard.toml` between the working directory and the root of its repository, then the defaults. Unknown keys in `guard.toml`
+are errors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import ConfigError
-from guard.types import WitnessSpec
+from guard.types import LogOptions, Signatures, WitnessSpec
 
 _PATHS = ("home", "policy", "c2pa_chain", "c2pa_key")
 
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         None, description="who cosigns checkpoints: a folder elsewhere, or a tlog-witness's URL"
     )
     witness_key: str | None = Field(None, description="verification key of a witness that has a URL")
+    signatures: Signatures = Field(
+        Signatures.ED25519,
+        description="what signs checkpoints: ed25519, or ed25519+ml-dsa-44 against quantum computers",
+    )
     retention: str | None = Field(None, description="how long content is kept, such as 400d; default: for ever")
     c2pa_chain: Path | None = Field(
         None, description="PEM certificates of the signer of images: its own, then its issuers'"
@@ -80,6 +84,11 @@ class Settings(BaseSettings):
     def witness_spec(self) -> WitnessSpec | None:
         """The witness, where there is one."""
         return WitnessSpec(self.witness, self.witness_key) if self.witness else None
+
+    @property
+    def log_options(self) -> LogOptions:
+        """What a `Log` takes besides its database and keys."""
+        return LogOptions(origin=self.origin, witness=self.witness_spec, signatures=self.signatures)
 
     @property
     def keys(self) -> Path:

@@ -9,7 +9,7 @@ import enum
 import uuid
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
@@ -68,6 +68,21 @@ class WitnessSpec:
 
     where: str
     key: str | None = None
+
+
+class Signatures(enum.StrEnum):
+    """What signs checkpoints: Ed25519, which every tool reads, or ML-DSA-44 beside it, against quantum computers."""
+
+    ED25519 = "ed25519"
+    BOTH = "ed25519+ml-dsa-44"
+
+
+class LogOptions(TypedDict, total=False):
+    """How the log of a record is named, who signs it, and who vouches for it."""
+
+    origin: str
+    witness: WitnessSpec | None
+    signatures: Signatures
 
 
 # --- content -------------------------------------------------------------------------------------------------------

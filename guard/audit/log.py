@@ -21,7 +21,7 @@ from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Draft, Ready, prepare, timestamp, utcnow
 from guard.audit.group import Group
 from guard.audit.publish import Published, Publisher
-from guard.audit.rotation import log_signer, log_vkeys
+from guard.audit.rotation import log_signer, log_vkeys, require_not_retired
 from guard.audit.rows import Edge
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
@@ -31,7 +31,7 @@ from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
 from guard.store.tables import LogBody, LogEntry, LogInbox
-from guard.types import Ack, Receipt, WitnessSpec
+from guard.types import Ack, Receipt, Signatures, WitnessSpec
 
 ORIGIN = "genguard"
 LARGE = 64 * 1024  # bytes of content: from here on sealing runs beside other threads, so each caller does its own
@@ -65,6 +65,7 @@ class Log:
         clock: Callable[[], datetime] = utcnow,
         spacing: int = merkle.TILE_WIDTH,
         witness: WitnessSpec | None = None,
+        signatures: Signatures = Signatures.ED25519,
         vault: Vault | None = None,
     ) -> None:
         """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept, and so is
@@ -73,7 +74,7 @@ class Log:
         self._spacing = spacing
         self.origin = origin
         self.vault = vault or Vault(keys)
-        self.vkeys = log_vkeys(keys, origin)
+        self.vkeys = log_vkeys(keys, origin, signatures)
         self._signer = log_signer(keys, origin)
         self._clock = clock
         self._times = threading.Lock()
@@ -316,6 +317,8 @@ class Log:
             raise RecordError(rows.BROKEN.format("entries are missing or too many"))
         with self._times:
             self._last_at = max(self._last_at or "", at)
+        if self._edge is None or self._edge.peaks != list(head.peaks):  # others wrote meanwhile
+            require_not_retired(connection, self._signer.vkeys)
 
 
 def _attempt(seal: Sealer) -> list[Ready] | GuardError:

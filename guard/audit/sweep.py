@@ -22,10 +22,10 @@ from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, func, select
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.erased import Erased
 from guard.audit.leaf import TIME
-from guard.audit.rotation import KIND, Trust
+from guard.audit.trust import Trust
 from guard.digest import sha256
 from guard.errors import NoteError, ProofError
 from guard.store.engine import integrity, open_engine, share, snapshot
@@ -246,13 +246,13 @@ class Sound:
     size: int
     root: str
     note: str
-    vkeys: Sequence[str]  # the keys that are trusted at its end
+    trust: Trust
 
 
 def quick(
     engine: Engine,
     connection: Connection,
-    vkey: str,
+    vkeys: Sequence[str],
     kept: Checkpoint | None = None,
     progress: Progress | None = None,
     jobs: int | None = None,
@@ -264,7 +264,7 @@ def quick(
         return None
     try:
         swept = sweep_all(engine, size, wanted, progress, share(connection))
-        return whole(connection, vkey, kept, size, swept) if swept else None
+        return whole(connection, vkeys, kept, size, swept) if swept else None
     except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
         return None
 
@@ -276,7 +276,7 @@ def _jobs(engine: Engine, size: int) -> int:
 
 
 def whole(
-    connection: Connection, vkey: str, kept: Checkpoint | None, size: int, swept: Sequence[Swept]
+    connection: Connection, vkeys: Sequence[str], kept: Checkpoint | None, size: int, swept: Sequence[Swept]
 ) -> Sound | None:
     """Whether sound stretches make a sound record: tree, head and checkpoints as they must be, and nothing besides."""
     upper = _upper_tiles(swept)
@@ -288,34 +288,22 @@ def whole(
     stored = connection.execute(select(LogTile.level, LogTile.idx, LogTile.hashes).where(LogTile.level > 0)).all()
     if {(row.level, row.idx): row.hashes for row in stored} != upper:
         return None
+    trust = Trust.of(connection, vkeys)
     heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
-    if [tuple(row) for row in heads] != [(vkey_name(vkey), size, b"".join(merkle.stored_peaks(size, nodes)))]:
+    if [tuple(row) for row in heads] != [(trust.origin, size, b"".join(merkle.stored_peaks(size, nodes)))]:
         return None
     notes = connection.execute(select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size)).all()
     if size % merkle.TILE_WIDTH and swept[-1].edge != leaves(size // merkle.TILE_WIDTH).hex():
         return None  # another state of the database than this one was swept
-    trust = _followed(connection, vkey, notes, size, nodes)
-    if trust is None or not notes or notes[-1].size != size:
+    if not all(_signed(trust, row, size, nodes) for row in notes) or not notes or notes[-1].size != size:
+        return None
+    try:
+        trust.close(notes[-1].note)
+    except NoteError:
         return None
     if kept is not None and (kept.size > size or merkle.tree_root(kept.size, nodes) != kept.root):
         return None
-    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note, trust.vkeys)
-
-
-def _followed(
-    connection: Connection, vkey: str, notes: Sequence[Any], size: int, nodes: merkle.ReadNode
-) -> Trust | None:
-    """The keys that the checkpoints lead to, where each is signed by one that was trusted before it."""
-    trust = Trust(vkey)
-    query = select(LogEntry.seq, LogEntry.leaf).where(LogEntry.kind == KIND).order_by(LogEntry.seq.desc())
-    announced = [(row.seq, _fields(row.leaf) or {}) for row in connection.execute(query)]
-    for row in notes:
-        while announced and type(row.size) is int and announced[-1][0] < row.size:
-            trust.entry(*announced.pop())
-        if not _signed(trust.vkeys, row, size, nodes):
-            return None
-        trust.signed(row.size)
-    return trust
+    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note, trust)
 
 
 def _upper_tiles(swept: Sequence[Swept]) -> dict[merkle.TileId, bytes]:
@@ -335,17 +323,17 @@ def _leaf_tile(connection: Connection, index: int) -> bytes:
     return hashes if isinstance(hashes, bytes) else b""
 
 
-def _signed(vkeys: Sequence[str], row: Any, size: int, nodes: merkle.ReadNode) -> bool:
+def _signed(trust: Trust, row: Any, size: int, nodes: merkle.ReadNode) -> bool:
+    """Whether a checkpoint is what was signed, and describes this tree; then what it covers says which keys come next."""
     try:
-        signed = open_checkpoint(row.note if isinstance(row.note, str) else "", vkeys)
-        fits = type(row.size) is int and 0 < row.size <= size
-        return (
-            fits
-            and (signed.size, signed.root) == (row.size, row.root)
-            and merkle.tree_root(row.size, nodes) == row.root
-        )
+        signed = trust.open(row.note)
+        same = type(row.size) is int and 0 < row.size <= size and (signed.size, signed.root) == (row.size, row.root)
+        if not same or merkle.tree_root(row.size, nodes) != row.root:
+            return False
     except (NoteError, ProofError):
         return False
+    trust.signed(row.size)
+    return True
 
 
 def _main() -> None:

@@ -4,7 +4,7 @@ It shares with the writer the digests, the table definitions and the pure functi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,15 +12,15 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, open_checkpoint, split_note, vkey_name
+from guard.audit.checkpoint import Checkpoint, split_note
 from guard.audit.erased import Erased
 from guard.audit.leaf import TIME, parse_leaf
-from guard.audit.rotation import Trust
 from guard.audit.sweep import SKEW, in_time, quick
+from guard.audit.trust import Trust
 from guard.audit.vault import Vault
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
-from guard.store.bulk import stream
+from guard.store.bulk import Ahead, stream
 from guard.store.engine import integrity, snapshot
 from guard.store.failure import explain, is_damage
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
@@ -62,14 +62,14 @@ class Report:
 
 def verify(
     engine: Engine,
-    vkey: str,
+    vkeys: str | Sequence[str],
     *,
     against: str | None = None,
     vault: Vault | None = None,
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Report:
-    """Check the whole record with the log's verification key.
+    """Check the whole record with the log's verification key, or with its first of each kind: each must have signed.
 
     `against` is a checkpoint kept from earlier: the record must extend it, so a cut tail, an old backup and a rewritten
     history are found. With a `vault`, sealed content is decrypted and compared with what the entries commit to.
@@ -78,13 +78,14 @@ def verify(
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
     kept = Checkpoint.parse(split_note(against)[0]) if against is not None else None
-    run = _Run(vkey, kept, vault, progress)
+    given = [vkeys] if isinstance(vkeys, str) else vkeys
+    run = _Run(given, kept, vault, progress)
     try:
         with snapshot(engine) as connection:
-            sound = quick(engine, connection, vkey, kept, progress, jobs) if vault is None else None
+            sound = quick(engine, connection, given, kept, progress, jobs) if vault is None else None
             if sound is not None:
                 if against is not None:
-                    open_checkpoint(against, sound.vkeys)
+                    sound.trust.open(against)
                 return Report(True, sound.size, sound.root, (), None, sound.note)
             run.read(connection)
     except SQLAlchemyError as error:
@@ -92,16 +93,18 @@ def verify(
             raise explain(error) from None
         run.report(run.tree.size, "the database file is damaged here, nothing beyond it could be read")
     if against is not None:  # only now is it known which keys the record leads to
-        open_checkpoint(against, run.trust.vkeys)
+        run.trust.open(against)
     return run.result()
 
 
 class _Run:
     """The state of one verification."""
 
-    def __init__(self, vkey: str, kept: Checkpoint | None, vault: Vault | None, progress: Progress | None) -> None:
-        self.trust = Trust(vkey)
-        self._origin = vkey_name(vkey)
+    def __init__(
+        self, vkeys: Sequence[str], kept: Checkpoint | None, vault: Vault | None, progress: Progress | None
+    ) -> None:
+        self.trust = Trust(vkeys)
+        self._vkeys = vkeys
         self._kept = kept
         self._vault = vault
         self._progress = progress
@@ -136,12 +139,13 @@ class _Run:
             self.report(None, f"the database finds itself damaged: {line}")
         heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
         self._erased = Erased.read(connection)
+        self.trust = Trust.of(connection, self._vkeys)
         total = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
         entries = stream(connection, select(*LogEntry.__table__.columns).order_by(LogEntry.seq), _ENTRIES_AT_ONCE)
-        bodies = _Ahead(
+        bodies = Ahead(
             stream(connection, select(*LogBody.__table__.columns).order_by(LogBody.seq, LogBody.role), _BODIES_AT_ONCE)
         )
-        notes = _Ahead(
+        notes = Ahead(
             stream(connection, select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size), _ENTRIES_AT_ONCE)
         )
         self._reach(notes)
@@ -155,7 +159,7 @@ class _Run:
             self._progress(self.tree.size, total)
         self._leftovers(connection, heads, bodies, notes)
 
-    def _leftovers(self, connection: Connection, heads: list[Row] | Any, bodies: _Ahead, notes: _Ahead) -> None:
+    def _leftovers(self, connection: Connection, heads: list[Row] | Any, bodies: Ahead, notes: Ahead) -> None:
         size = self._next_seq
         for body in bodies.rest():
             self._stray_body(body)
@@ -183,6 +187,11 @@ class _Run:
             first, last = self._matched, self._unmatched - 1
             which = "" if first == last else f"or another up to {last} "
             self.report(first, f"{which}is not what the checkpoint at {self._unmatched} entries was signed over")
+        if self._matched == size and self._newest is not None:
+            try:
+                self.trust.close(self._newest)
+            except NoteError as error:
+                self.report(None, f"the newest checkpoint is not signed by all keys that were given: {error}")
         if self._matched != size and not self._problems:
             self.report(self._matched, "is not covered by any checkpoint, nor are those after it")
 
@@ -193,7 +202,7 @@ class _Run:
                 self.report(None, "the head of the log is missing")
             return
         head = heads[0]
-        if len(heads) > 1 or head.origin != self._origin:
+        if len(heads) > 1 or head.origin != self.trust.origin:
             self.report(None, "the head of the log names another log")
         if head.size != size:
             missing = isinstance(head.size, int) and head.size > size
@@ -216,7 +225,7 @@ class _Run:
         self._next_seq = row.seq + 1
         return True
 
-    def _entry(self, connection: Connection, row: Row, bodies: _Ahead) -> None:
+    def _entry(self, connection: Connection, row: Row, bodies: Ahead) -> None:
         seq, leaf = row.seq, row.leaf
         hashed = merkle.leaf_hash(leaf) if isinstance(leaf, bytes) else b""
         same = row.leaf_hash == hashed
@@ -226,7 +235,6 @@ class _Run:
         if fields is None:
             self.report(seq, "its leaf is not a JSON object")
         else:
-            self.trust.entry(seq, fields)
             for what in self._columns(row, fields):
                 self.report(seq, what)
             if same:  # else the time is not to be believed, nor compared with the next
@@ -266,7 +274,7 @@ class _Run:
 
     # --- bodies ---
 
-    def _entry_bodies(self, seq: object, fields: Mapping[str, Any], bodies: _Ahead) -> None:
+    def _entry_bodies(self, seq: object, fields: Mapping[str, Any], bodies: Ahead) -> None:
         promised = fields.get("bodies")
         missing = dict(promised) if isinstance(promised, dict) else {}
         while (body := bodies.peek()) is not None and _at_most(body.seq, seq):
@@ -343,7 +351,7 @@ class _Run:
 
     # --- checkpoints ---
 
-    def _reach(self, notes: _Ahead) -> None:
+    def _reach(self, notes: Ahead) -> None:
         """Check what claims to describe the tree at its present size."""
         size = self._next_seq
         while (row := notes.peek()) is not None and _at_most(row.size, size):
@@ -359,7 +367,7 @@ class _Run:
     def _checkpoint(self, row: Row, root: bytes | None) -> None:
         name = f"the checkpoint at {row.size!r} entries"
         try:
-            signed = open_checkpoint(row.note if isinstance(row.note, str) else "", self.trust.vkeys)
+            signed = self.trust.open(row.note)
         except NoteError as error:
             self.report(None, f"{name} is not signed by this log: {error}")
             return
@@ -371,26 +379,6 @@ class _Run:
             self._newest = row.note
         elif root is not None and self._unmatched is None:
             self._unmatched = signed.size
-
-
-class _Ahead:
-    """Rows in order, with a look at the next one."""
-
-    def __init__(self, rows: Iterator[Row]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-
-    def peek(self) -> Row | None:
-        return self._next
-
-    def take(self) -> None:
-        self._next = next(self._rows, None)
-
-    def rest(self) -> Iterator[Row]:
-        while self._next is not None:
-            row = self._next
-            self.take()
-            yield row
 
 
 def _at_most(value: object, limit: object) -> bool:

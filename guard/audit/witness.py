@@ -18,8 +18,17 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint, parse_vkey, split_note, vkey_name
-from guard.audit.cosign import COSIGNATURE, Cosigner, cosigned_at
+from guard.audit.checkpoint import (
+    WITNESS_KINDS,
+    Checkpoint,
+    NoteKey,
+    encode,
+    open_checkpoint,
+    own_note,
+    split_note,
+    vkey_name,
+)
+from guard.audit.cosign import Cosigner, cosigned_at
 from guard.audit.rotation import signing_vkey
 from guard.digest import sha256
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, WitnessError
@@ -99,7 +108,7 @@ class FileWitness:
     def _add(self, old: int, proof: Sequence[bytes], note: str) -> str:
         try:
             pinned = self._pinned()
-            new = open_checkpoint(note, pinned)
+            new = open_checkpoint(note, pinned, kinds=())  # while keys change, any of them may sign
         except NoteError as error:
             raise WitnessError(f"the witness does not take this checkpoint: {error}") from error
         last = self._last()
@@ -110,11 +119,8 @@ class FileWitness:
         beside = [vkey for vkey in self._log_vkeys if vkey not in pinned and signing_vkey(note, [vkey])]
         if beside:
             self._replace("key", "".join(f"{vkey}\n" for vkey in [*pinned, *beside]))
-        text, lines = split_note(note)
-        line = self._cosigner.sign(text, int(self._clock()))
-        # Signed by this log only: what others wrote under the note is not ours to keep.
-        own = [item + "\n" for item in lines if item.startswith(f"\u2014 {self._origin} ")]
-        self._replace("checkpoint", f"{text}\n{''.join(own)}{line}")  # kept before it is answered
+        line = self._cosigner.sign(split_note(note)[0], int(self._clock()))
+        self._replace("checkpoint", own_note(note) + line)  # kept before it is answered
         return line
 
     def latest(self) -> str | None:
@@ -211,7 +217,7 @@ class HttpWitness:
         self._timeout = timeout
         self._origin = vkey_name(log_vkey)
         try:
-            self.name = parse_vkey(vkey, COSIGNATURE)[0]
+            self.name = NoteKey.parse(vkey, WITNESS_KINDS).name
         except NoteError as error:
             raise ConfigError(f"GUARD_WITNESS_KEY: {error}") from error
         self.vkey = vkey.strip()

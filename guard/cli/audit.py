@@ -20,7 +20,7 @@ from guard.audit import access
 from guard.audit.draft import timestamp
 from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
-from guard.audit.rotation import log_vkeys
+from guard.audit.rotation import first_keys, log_vkeys
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
 from guard.cli.erasure import By, reader_name
@@ -68,7 +68,7 @@ def verify_command(
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
-            report = verify(engine, _vkeys(config, key)[0], against=kept, vault=vault, progress=progress)
+            report = verify(engine, first_keys(_vkeys(config, key)), against=kept, vault=vault, progress=progress)
     except OperationError as error:  # not to be mistaken for a record that does not hold
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(UNCHECKED) from error
@@ -145,7 +145,7 @@ def show(
         roles = list(bodies) if content and isinstance(bodies, dict) else []
         if roles:
             access.note(
-                Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec),
+                Log(engine, KeyRing(config.keys), **config.log_options),
                 found,
                 roles,
                 who=reader_name(by),

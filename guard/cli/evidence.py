@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from guard import settings
 from guard.audit.checkpoint import Checkpoint, split_note
@@ -17,7 +19,7 @@ from guard.audit.log import Log
 from guard.audit.publish import Publisher
 from guard.audit.read import Reader
 from guard.audit.receipt import read_receipt, to_json, to_tlog_proof, verify_receipt
-from guard.audit.rotation import KIND, add_key, log_signer, retire
+from guard.audit.rotation import KIND, add_keys, alone, log_signer, newest_keys, retire, unrecorded
 from guard.audit.tree import parse_checkpoint
 from guard.audit.witness import Witness, open_witness
 from guard.cli.audit import Key, Number, _has_key, _opened, _progress_bar, _read_text, _require_entry, _vkeys
@@ -26,6 +28,7 @@ from guard.cli.show import harmless, print_json
 from guard.digest import JSON
 from guard.errors import ConfigError, EvidenceError
 from guard.keys import KeyRing
+from guard.store.engine import reading
 
 
 def register(app: typer.Typer) -> None:
@@ -141,38 +144,62 @@ def rotate_key(
     store: StoreOption = None,
     home: HomeOption = None,
     finish: Annotated[
-        bool, typer.Option("--finish", help="Destroy the older private keys: from now on the newest signs alone.")
+        bool, typer.Option("--finish", help="Destroy the older private keys: from now on the newest sign alone.")
     ] = False,
 ) -> None:
-    """Give the log a new signing key, recorded under the old one. Both sign until --finish; restart all writers in between.
+    """Give the log new signing keys, recorded under the old ones. Both sign until --finish; restart all writers in between.
 
-    A key folder serves one log: with several databases, give each a folder of its own first.
+    Where GUARD_SIGNATURES asks for a kind of signatures that the log does not have yet, only that kind is added. A key folder
+    serves one log: with several databases, give each a folder of its own first.
     """
     with _opened(store, home) as (config, engine):
-        keys = KeyRing(config.keys)
         _vkeys(config, None)  # rather than making a first key
+        (_end_rotation if finish else _begin_rotation)(engine, config)
 
-        def opened() -> Log:
-            return Log(engine, keys, origin=config.origin, witness=config.witness_spec)
 
-        log, reader = opened(), Reader(engine)
-        recorded = {entry.fields.get("new") for entry in reader.latest(10_000, kind=KIND)}
-        if finish:
-            if len(log.vkeys) < 2 or log.vkeys[-1] not in recorded:
-                raise ConfigError("no rotation is under way in this record: run  guard audit rotate-key  first")
-            if config.witness_spec:
-                log.publish()  # the witness learns the new key from a checkpoint that both signed
-            typer.echo(f"{retire(keys)} older private keys destroyed; {harmless(log.vkeys[-1])} signs alone")
-            return
-        if (
-            len(log.vkeys) < 2 or log.vkeys[-1] in recorded
-        ):  # else an earlier call was interrupted: finish what it began
-            add_key(keys)
-            log = opened()
-        fields: dict[str, JSON] = {"role": "log", "old": log.vkeys[-2], "new": log.vkeys[-1], "from": reader.size()}
-        log.append([Draft(KIND, None, fields)], within=lambda _connection, _appended: None)  # last in its transaction
-        log.catch_up()
-    typer.echo(f"new key {harmless(log.vkeys[-1])}")
+def _begin_rotation(engine: Engine, config: settings.Settings) -> None:
+    keys = KeyRing(config.keys)
+    recorded = _announced(engine)
+    if not unrecorded(keys, config.origin, recorded):  # else an earlier call was interrupted: finish what it began
+        add_keys(keys, config.signatures)
+    new = unrecorded(keys, config.origin, recorded)
+    log, size = _open_log(engine, config), Reader(engine).size()
+    older = newest_keys([vkey for vkey in log.vkeys if vkey not in new])
+    drafts = [Draft(KIND, None, {"role": "log", "old": older[0], "new": vkey, "from": size}) for vkey in new]
+    _record(log, drafts)
+    for vkey in new:
+        typer.echo(f"new key {harmless(vkey)}")
     typer.echo(
         "restart every process that writes; tell a witness over HTTP; later run  guard audit rotate-key --finish"
     )
+
+
+def _end_rotation(engine: Engine, config: settings.Settings) -> None:
+    keys = KeyRing(config.keys)
+    log = _open_log(engine, config)
+    newest: list[JSON] = [*newest_keys(log.vkeys)]
+    if not set(newest) & _announced(engine) or unrecorded(keys, config.origin, _announced(engine)):
+        raise ConfigError("no rotation is under way in this record: run  guard audit rotate-key  first")
+    with reading(engine) as connection:
+        ended = alone(connection) == newest
+    if not ended:
+        _record(log, [Draft(KIND, None, {"role": "log", "alone": newest, "from": Reader(engine).size()})])
+    if config.witness_spec:
+        log.publish()  # the witness learns the new keys from a checkpoint that the old ones signed too
+    names = ", ".join(harmless(str(vkey)) for vkey in newest)
+    typer.echo(f"{retire(keys)} older private keys destroyed; from now on these sign alone: {names}")
+
+
+def _announced(engine: Engine) -> set[object]:
+    return {entry.fields.get("new") for entry in Reader(engine).latest(10_000, kind=KIND)}
+
+
+def _open_log(engine: Engine, config: settings.Settings) -> Log:
+    """With the keys that there are, whatever the settings ask for."""
+    return Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec)
+
+
+def _record(log: Log, drafts: Sequence[Draft]) -> None:
+    """Last in its transaction, so that a checkpoint over exactly the change of keys is kept."""
+    log.append(drafts, within=lambda _connection, _appended: None)
+    log.catch_up()
