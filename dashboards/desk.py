@@ -22,6 +22,8 @@ from guard.audit.receipt import to_json, verify_receipt
 from guard.audit.rotation import first_keys
 from guard.audit.vault import Vault
 from guard.audit.verify import Report, verify
+from guard.audit.vouched import Known
+from guard.audit.witness import witness_vkeys
 from guard.errors import EvidenceError, GuardError, NotMigrated
 from guard.keys import KeyRing
 from guard.policy import load as policies
@@ -175,7 +177,8 @@ def verify_record() -> Verified:
     """Verify the whole record, against the checkpoint of the last good verification where there is one."""
     record = open_desk()
     kept = next((it.report.checkpoint for it in reversed(record.verified) if it.report.checkpoint), None)
-    done = Verified(now(), verify(record.engine, first_keys(record.log.vkeys), against=kept))
+    known = Known(witness_vkeys(record.settings.witness_spec))
+    done = Verified(now(), verify(record.engine, first_keys(record.log.vkeys), against=kept, known=known))
     record.verified.append(done)
     return done
 

@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     witness: str | None = Field(
         None, description="who cosigns checkpoints: a folder elsewhere, or a tlog-witness's URL"
     )
-    witness_key: str | None = Field(None, description="verification key of a witness that has a URL")
+    witness_key: str | None = Field(
+        None, description="verification key of a witness that has a URL, and after it those that it had before"
+    )
     signatures: Signatures = Field(
         Signatures.ED25519,
         description="what signs checkpoints: ed25519, or ed25519+ml-dsa-44 against quantum computers",

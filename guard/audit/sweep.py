@@ -26,6 +26,7 @@ from guard.audit.checkpoint import Checkpoint
 from guard.audit.erased import Erased
 from guard.audit.leaf import TIME
 from guard.audit.trust import Trust
+from guard.audit.vouched import NOBODY, Known, Vouched
 from guard.digest import sha256
 from guard.errors import NoteError, ProofError
 from guard.store.engine import integrity, open_engine, share, snapshot
@@ -247,13 +248,15 @@ class Sound:
     root: str
     note: str
     trust: Trust
+    vouched: tuple[int, int]  # how much of what others signed was checked, and how much could not be
 
 
 def quick(
     engine: Engine,
     connection: Connection,
-    vkeys: Sequence[str],
+    vkeys: str | Sequence[str],
     kept: Checkpoint | None = None,
+    known: Known = NOBODY,
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Sound | None:
@@ -264,7 +267,7 @@ def quick(
         return None
     try:
         swept = sweep_all(engine, size, wanted, progress, share(connection))
-        return whole(connection, vkeys, kept, size, swept) if swept else None
+        return whole(connection, vkeys, kept, size, swept, known) if swept else None
     except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
         return None
 
@@ -276,9 +279,14 @@ def _jobs(engine: Engine, size: int) -> int:
 
 
 def whole(
-    connection: Connection, vkeys: Sequence[str], kept: Checkpoint | None, size: int, swept: Sequence[Swept]
+    connection: Connection,
+    vkeys: str | Sequence[str],
+    kept: Checkpoint | None,
+    size: int,
+    swept: Sequence[Swept],
+    known: Known = NOBODY,
 ) -> Sound | None:
-    """Whether sound stretches make a sound record: tree, head and checkpoints as they must be, and nothing besides."""
+    """Whether sound stretches make a sound record: tree, head, checkpoints and what stands beside them as they must be."""
     upper = _upper_tiles(swept)
     leaves = lru_cache(maxsize=16)(partial(_leaf_tile, connection))
     nodes = merkle.TileNodes(lambda level, index: upper[level, index] if level else leaves(index))
@@ -303,7 +311,11 @@ def whole(
         return None
     if kept is not None and (kept.size > size or merkle.tree_root(kept.size, nodes) != kept.root):
         return None
-    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note, trust)
+    vouched = Vouched(known)
+    if any(True for _ in vouched.problems(connection)):
+        return None
+    root = merkle.tree_root(size, nodes).hex()
+    return Sound(size, root, notes[-1].note, trust, (vouched.checked, vouched.unchecked))
 
 
 def _upper_tiles(swept: Sequence[Swept]) -> dict[merkle.TileId, bytes]:

@@ -32,8 +32,9 @@ class _Era:
 class Trust:
     """Opens checkpoints by the keys that hold at their size; `signed` tells it, in order, which of them proved true."""
 
-    def __init__(self, vkeys: Sequence[str], changes: Sequence[tuple[int, Mapping[str, Any]]] = ()) -> None:
+    def __init__(self, vkeys: str | Sequence[str], changes: Sequence[tuple[int, Mapping[str, Any]]] = ()) -> None:
         """`vkeys` are the log's keys that the verifier was given; `changes` the entries about keys, by number."""
+        vkeys = [vkeys] if isinstance(vkeys, str) else vkeys
         if not vkeys:
             raise NoteError("the log's verification key is missing")
         self.origin = vkey_name(vkeys[0])
@@ -46,7 +47,7 @@ class Trust:
         self._eras = [_Era(-1, tuple(vkeys), _kinds([vkey for vkey in vkeys if vkey not in later]))]
 
     @classmethod
-    def of(cls, connection: Connection, vkeys: Sequence[str]) -> Trust:
+    def of(cls, connection: Connection, vkeys: str | Sequence[str]) -> Trust:
         """With the changes of keys in a database, unproved as they are."""
         query = select(LogEntry.seq, LogEntry.leaf).where(LogEntry.kind == KIND).order_by(LogEntry.seq)
         found = [(row.seq, parse_leaf(row.leaf) or {}) for row in connection.execute(query)]

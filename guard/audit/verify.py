@@ -14,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, split_note
 from guard.audit.erased import Erased
-from guard.audit.leaf import TIME, parse_leaf
+from guard.audit.leaf import TIME, differences, parse_leaf
 from guard.audit.sweep import SKEW, in_time, quick
 from guard.audit.trust import Trust
 from guard.audit.vault import Vault
+from guard.audit.vouched import NOBODY, Known, Vouched
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
 from guard.store.bulk import Ahead, stream
@@ -29,8 +30,6 @@ MAX_PROBLEMS = 1000
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
-
-_REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action", "subject")
 
 Row = Any
 T = TypeVar("T")
@@ -50,7 +49,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a verification found. `checkpoint` is the newest signed one, to be kept for the next time when `ok`."""
+    """What a verification found. `checkpoint` is the newest signed one, to be kept for the next time when `ok`.
+
+    `vouched` counts what others signed under checkpoints and holds, `unchecked` what was signed by somebody unknown.
+    """
 
     ok: bool
     size: int
@@ -58,6 +60,8 @@ class Report:
     problems: tuple[Problem, ...]
     first_broken: int | None
     checkpoint: str | None
+    vouched: int = 0
+    unchecked: int = 0
 
 
 def verify(
@@ -65,6 +69,7 @@ def verify(
     vkeys: str | Sequence[str],
     *,
     against: str | None = None,
+    known: Known = NOBODY,
     vault: Vault | None = None,
     progress: Progress | None = None,
     jobs: int | None = None,
@@ -72,21 +77,21 @@ def verify(
     """Check the whole record with the log's verification key, or with its first of each kind: each must have signed.
 
     `against` is a checkpoint kept from earlier: the record must extend it, so a cut tail, an old backup and a rewritten
-    history are found. With a `vault`, sealed content is decrypted and compared with what the entries commit to.
+    history are found. `known` are those whose signatures under checkpoints are checked too. With a `vault`, sealed content
+    is decrypted and compared with what the entries commit to.
     `progress` is called with the entries done and in all. `jobs` is how many processes look at a long record first (default:
     one a core); what they do not find sound is read again with care.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
     kept = Checkpoint.parse(split_note(against)[0]) if against is not None else None
-    given = [vkeys] if isinstance(vkeys, str) else vkeys
-    run = _Run(given, kept, vault, progress)
+    run = _Run(vkeys, kept, known, vault, progress)
     try:
         with snapshot(engine) as connection:
-            sound = quick(engine, connection, given, kept, progress, jobs) if vault is None else None
+            sound = quick(engine, connection, vkeys, kept, known, progress, jobs) if vault is None else None
             if sound is not None:
                 if against is not None:
                     sound.trust.open(against)
-                return Report(True, sound.size, sound.root, (), None, sound.note)
+                return Report(True, sound.size, sound.root, (), None, sound.note, *sound.vouched)
             run.read(connection)
     except SQLAlchemyError as error:
         if not is_damage(error):
@@ -101,10 +106,16 @@ class _Run:
     """The state of one verification."""
 
     def __init__(
-        self, vkeys: Sequence[str], kept: Checkpoint | None, vault: Vault | None, progress: Progress | None
+        self,
+        vkeys: str | Sequence[str],
+        kept: Checkpoint | None,
+        known: Known,
+        vault: Vault | None,
+        progress: Progress | None,
     ) -> None:
         self.trust = Trust(vkeys)
         self._vkeys = vkeys
+        self._vouched = Vouched(known)
         self._kept = kept
         self._vault = vault
         self._progress = progress
@@ -130,7 +141,8 @@ class _Run:
     def result(self) -> Report:
         first = min(self._broken, default=None)
         newest = self._newest if self._matched == self.tree.size else None
-        return Report(not self._problems, self.tree.size, self.tree.root().hex(), tuple(self._problems), first, newest)
+        problems, vouched = tuple(self._problems), (self._vouched.checked, self._vouched.unchecked)
+        return Report(not problems, self.tree.size, self.tree.root().hex(), problems, first, newest, *vouched)
 
     # --- the order of reading ---
 
@@ -176,6 +188,8 @@ class _Run:
         if stored != self._tiles and self._dense:
             self.report(None, f"there are {stored} tiles of tree hashes instead of {self._tiles}")
         self._head(heads)
+        for what in self._vouched.problems(connection):
+            self.report(None, what)
         if self._kept is not None and self._kept.size > size:
             self.report(
                 size,
@@ -235,34 +249,13 @@ class _Run:
         if fields is None:
             self.report(seq, "its leaf is not a JSON object")
         else:
-            for what in self._columns(row, fields):
+            for what in differences(row, fields):
                 self.report(seq, what)
             if same:  # else the time is not to be believed, nor compared with the next
                 self._time(seq, fields.get("at"))
         self._entry_bodies(seq, fields or {}, bodies)
         self.tree.append(hashed or bytes(DIGEST_SIZE))
         self._push(connection, 0, hashed or bytes(DIGEST_SIZE))
-
-    def _columns(self, row: Row, fields: Mapping[str, Any]) -> Iterator[str]:
-        decision = fields.get("decision")
-        state = fields.get("state")
-        action = decision.get("action") if isinstance(decision, dict) else None
-        signed = (
-            fields.get("id"),
-            fields.get("kind"),
-            fields.get("at"),
-            fields.get("request_id"),
-            state if isinstance(state, str) else None,
-            action if isinstance(action, str) else None,
-            fields.get("subject"),
-        )
-        columns = (*row[1:7], row.subject)
-        if columns != signed or list(map(type, columns)) != list(map(type, signed)):
-            for name, column, said in zip(_REPEATED, columns, signed, strict=True):
-                if type(column) is not type(said) or column != said:
-                    yield f"the column {name} differs from what the leaf says"
-        if fields.get("v") != 1:
-            yield "its leaf has an unknown version"
 
     def _time(self, seq: int, at: object) -> None:
         if not isinstance(at, str) or not TIME.fullmatch(at):

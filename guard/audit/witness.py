@@ -73,9 +73,20 @@ def open_witness(spec: WitnessSpec, *log_vkeys: str) -> Witness:
     """The witness that a setting names, for one log; `log_vkeys` are its keys, the first one first."""
     if not spec.where.startswith(("http://", "https://")):
         return FileWitness(Path(spec.where), *log_vkeys)
-    if not spec.key:
+    keys = (spec.key or "").split()
+    if not keys:
         raise ConfigError("a witness with a URL needs its verification key: set GUARD_WITNESS_KEY")
-    return HttpWitness(spec.where, spec.key, log_vkeys[0])
+    return HttpWitness(spec.where, keys[0], log_vkeys[0])
+
+
+def witness_vkeys(spec: WitnessSpec | None) -> list[str]:
+    """The keys by which the cosignatures of a configured witness are known; asks nobody, and makes none."""
+    if spec is None:
+        return []
+    if spec.where.startswith(("http://", "https://")):
+        return (spec.key or "").split()
+    folder = Path(spec.where)
+    return [_cosigner(folder).vkey] if (folder / "witness.pem").exists() else []
 
 
 class FileWitness:
@@ -89,9 +100,7 @@ class FileWitness:
         self._log_vkeys = log_vkeys
         self._origin = vkey_name(log_vkeys[0])
         self._clock = clock
-        key = KeyRing(folder).signing_key("witness")
-        which = sha256(key.public_key().public_bytes_raw()).hex()[:8]
-        self._cosigner = Cosigner(f"genguard-witness/{which}", key)
+        self._cosigner = _cosigner(folder)
         self.name, self.vkey = self._cosigner.name, self._cosigner.vkey
         self._place = folder / sha256(self._origin.encode()).hex()
 
@@ -180,6 +189,11 @@ class FileWitness:
         finally:
             scratch.unlink(missing_ok=True)
         sync_folder(self._place)
+
+
+def _cosigner(folder: Path) -> Cosigner:
+    key = KeyRing(folder).signing_key("witness")
+    return Cosigner(f"genguard-witness/{sha256(key.public_key().public_bytes_raw()).hex()[:8]}", key)
 
 
 def _own_text(note: str, vkey: str) -> str:

@@ -23,6 +23,8 @@ from guard.audit.read import Entry, Reader
 from guard.audit.rotation import first_keys, log_vkeys
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
+from guard.audit.vouched import Known
+from guard.audit.witness import witness_vkeys
 from guard.cli.erasure import By, reader_name
 from guard.cli.options import HomeOption, JsonOption, StoreOption
 from guard.cli.show import console, harmless, print_json
@@ -46,6 +48,9 @@ app = typer.Typer(
 )
 
 Key = Annotated[str | None, typer.Option("--key", help="The log's verification key, or a file that holds it.")]
+WitnessKeys = Annotated[
+    list[str] | None, typer.Option("--witness-key", help="A witness's verification key; may be repeated.")
+]
 Number = Annotated[int, typer.Argument(metavar="ENTRY", help="The entry's number.", min=0)]
 
 
@@ -58,6 +63,7 @@ def verify_command(
     against: Annotated[
         str | None, typer.Option(help="A checkpoint kept earlier: a file, or - for standard input.")
     ] = None,
+    witness_key: WitnessKeys = None,
     content: Annotated[bool, typer.Option("--content", help="Also decrypt all content and check it.")] = False,
     remember: Annotated[bool, typer.Option(help="Keep the checkpoint here and compare with it next time.")] = True,
     as_json: JsonOption = False,
@@ -68,7 +74,9 @@ def verify_command(
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
-            report = verify(engine, first_keys(_vkeys(config, key)), against=kept, vault=vault, progress=progress)
+            known = Known([*witness_vkeys(config.witness_spec), *(witness_key or [])])
+            vkeys = first_keys(_vkeys(config, key))
+            report = verify(engine, vkeys, against=kept, known=known, vault=vault, progress=progress)
     except OperationError as error:  # not to be mistaken for a record that does not hold
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(UNCHECKED) from error
@@ -270,12 +278,17 @@ def _progress_bar(what: str = "verifying") -> Iterator[Progress | None]:
 def _print_report(report: Report, as_json: bool, compared: str | None) -> None:
     if as_json:
         problems = [{"entry": problem.seq, "what": problem.what} for problem in report.problems]
-        data = {"ok": report.ok, "size": report.size, "root": report.root}
-        print_json(data | {"first_broken": report.first_broken, "problems": problems})
+        data = {"ok": report.ok, "size": report.size, "root": report.root, "vouched": report.vouched}
+        data |= {"unchecked": report.unchecked, "first_broken": report.first_broken, "problems": problems}
+        print_json(data)
         return
     if report.ok:
         typer.echo(f"the record holds: {report.size} entries, root {report.root}")
         typer.echo(f"it extends {compared}" if compared else "compared with no earlier checkpoint")
+        if report.vouched:
+            typer.echo(f"signed by others under its checkpoints, and checked: {report.vouched}")
+        if report.unchecked:
+            typer.echo(f"signed by others, and not checked: {report.unchecked}; give their keys with --witness-key")
         return
     for problem in report.problems[:20]:
         typer.echo(harmless(str(problem)))

@@ -22,7 +22,17 @@ from guard.audit.receipt import read_receipt, to_json, to_tlog_proof, verify_rec
 from guard.audit.rotation import KIND, add_keys, alone, log_signer, newest_keys, retire, unrecorded
 from guard.audit.tree import parse_checkpoint
 from guard.audit.witness import Witness, open_witness
-from guard.cli.audit import Key, Number, _has_key, _opened, _progress_bar, _read_text, _require_entry, _vkeys
+from guard.cli.audit import (
+    Key,
+    Number,
+    WitnessKeys,
+    _has_key,
+    _opened,
+    _progress_bar,
+    _read_text,
+    _require_entry,
+    _vkeys,
+)
 from guard.cli.options import HomeOption, JsonOption, StoreOption
 from guard.cli.show import harmless, print_json
 from guard.digest import JSON
@@ -62,9 +72,7 @@ def verify_receipt_command(
     ],
     home: HomeOption = None,
     key: Key = None,
-    witness_key: Annotated[
-        list[str] | None, typer.Option("--witness-key", help="A witness that must have cosigned; may be repeated.")
-    ] = None,
+    witness_key: WitnessKeys = None,
 ) -> None:
     """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
     receipt, leaf, own_key = read_receipt(_read_text(file))
