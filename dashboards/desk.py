@@ -20,6 +20,7 @@ from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.receipt import to_json, verify_receipt
 from guard.audit.rotation import first_keys
+from guard.audit.timestamp import Anchors
 from guard.audit.vault import Vault
 from guard.audit.verify import Report, verify
 from guard.audit.vouched import Known
@@ -177,7 +178,9 @@ def verify_record() -> Verified:
     """Verify the whole record, against the checkpoint of the last good verification where there is one."""
     record = open_desk()
     kept = next((it.report.checkpoint for it in reversed(record.verified) if it.report.checkpoint), None)
-    known = Known(witness_vkeys(record.settings.witness_spec))
+    chosen = record.settings
+    anchors = Anchors.read(chosen.tsa_anchors) if chosen.tsa_anchors else None
+    known = Known(witness_vkeys(chosen.witness_spec), anchors)
     done = Verified(now(), verify(record.engine, first_keys(record.log.vkeys), against=kept, known=known))
     record.verified.append(done)
     return done

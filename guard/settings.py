@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import ConfigError
-from guard.types import LogOptions, Signatures, WitnessSpec
+from guard.types import AuthoritySpec, LogOptions, Signatures, WitnessSpec
 
-_PATHS = ("home", "policy", "c2pa_chain", "c2pa_key")
+_PATHS = ("home", "policy", "tsa_anchors", "c2pa_chain", "c2pa_key")
 
 
 def _default_home() -> Path:
@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     )
     witness_key: str | None = Field(
         None, description="verification key of a witness that has a URL, and after it those that it had before"
+    )
+    tsa: str | None = Field(None, description="URL of an RFC 3161 authority that stamps checkpoints with the time")
+    tsa_anchors: Path | None = Field(None, description="PEM file of the root certificates that its stamps must lead to")
+    timestamps: Literal["required", "preferred"] = Field(
+        "required", description="whether a stamp that cannot be had is an error, or only a warning"
     )
     signatures: Signatures = Field(
         Signatures.ED25519,
@@ -88,9 +93,23 @@ class Settings(BaseSettings):
         return WitnessSpec(self.witness, self.witness_key) if self.witness else None
 
     @property
+    def authority_spec(self) -> AuthoritySpec | None:
+        """The time stamp authority, where there is one."""
+        if self.tsa and not self.tsa_anchors:
+            raise ConfigError("setting 'tsa' needs 'tsa_anchors' beside it: set GUARD_TSA_ANCHORS as well")
+        if not self.tsa or not self.tsa_anchors:
+            return None
+        return AuthoritySpec(self.tsa, self.tsa_anchors, self.timestamps == "required")
+
+    @property
     def log_options(self) -> LogOptions:
         """What a `Log` takes besides its database and keys."""
-        return LogOptions(origin=self.origin, witness=self.witness_spec, signatures=self.signatures)
+        return LogOptions(
+            origin=self.origin,
+            witness=self.witness_spec,
+            authority=self.authority_spec,
+            signatures=self.signatures,
+        )
 
     @property
     def keys(self) -> Path:

@@ -9,6 +9,7 @@ import enum
 import uuid
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from guard.digest import JSON, label
@@ -70,6 +71,15 @@ class WitnessSpec:
     key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AuthoritySpec:
+    """Who stamps checkpoints with the time: the URL of an RFC 3161 authority, and the PEM file of its certificates."""
+
+    url: str
+    anchors: Path
+    required: bool = True
+
+
 class Signatures(enum.StrEnum):
     """What signs checkpoints: Ed25519, which every tool reads, or ML-DSA-44 beside it, against quantum computers."""
 
@@ -82,6 +92,7 @@ class LogOptions(TypedDict, total=False):
 
     origin: str
     witness: WitnessSpec | None
+    authority: AuthoritySpec | None
     signatures: Signatures
 
 

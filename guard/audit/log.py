@@ -20,9 +20,10 @@ from guard.audit import merkle, rows
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Draft, Ready, prepare, timestamp, utcnow
 from guard.audit.group import Group
-from guard.audit.publish import Published, Publisher
+from guard.audit.publish import Published, Publisher, Stamper
 from guard.audit.rotation import log_signer, log_vkeys, require_not_retired
 from guard.audit.rows import Edge
+from guard.audit.timestamp import Authority
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
 from guard.audit.witness import open_witness
@@ -31,7 +32,7 @@ from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
 from guard.store.tables import LogBody, LogEntry, LogInbox
-from guard.types import Ack, Receipt, Signatures, WitnessSpec
+from guard.types import Ack, AuthoritySpec, Receipt, Signatures, WitnessSpec
 
 ORIGIN = "genguard"
 LARGE = 64 * 1024  # bytes of content: from here on sealing runs beside other threads, so each caller does its own
@@ -65,11 +66,12 @@ class Log:
         clock: Callable[[], datetime] = utcnow,
         spacing: int = merkle.TILE_WIDTH,
         witness: WitnessSpec | None = None,
+        authority: AuthoritySpec | None = None,
         signatures: Signatures = Signatures.ED25519,
         vault: Vault | None = None,
     ) -> None:
         """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept, and so is
-        each one that the `witness` signed."""
+        each one that the `witness` signed, or the `authority` stamped."""
         self.engine = engine
         self._spacing = spacing
         self.origin = origin
@@ -85,6 +87,7 @@ class Log:
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
         self._group: Group[Sealer, list[Appended]] = Group(self._commit)
         self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
+        self._stamper = Stamper(engine, Authority(authority)) if authority else None
 
     @property
     def vkey(self) -> str:
@@ -137,21 +140,26 @@ class Log:
             raise
         return appended
 
-    # --- the witness, asked without any lock of the log ---
+    # --- those who vouch for it, asked without any lock of the log ---
 
     def compare(self) -> None:
         """Once in the life of this process: show the witness our newest checkpoint, if there is a witness.
 
         Raises WitnessError, and so keeps anything from being appended, when the log is shorter than what the witness signed
-        or does not extend it, and when the witness cannot be asked.
+        or does not extend it, and when the witness cannot be asked. Where there is an authority, it stamps the checkpoint with
+        the time; raises TimestampError where that is required and fails.
         """
         if self._publisher is not None:
             self._publisher.compare()
+        if self._stamper is not None:
+            self._stamper.begin()
 
     def catch_up(self) -> None:
-        """Have the witness, if there is one, cosign what was appended since it was last asked."""
+        """Have the witness, if there is one, cosign what was appended since it was last asked, and the time stamped on it."""
         if self._publisher is not None:
             self._publisher.catch_up()
+        if self._stamper is not None:
+            self._stamper.stamp()
 
     def publish(self) -> Published:
         """Have the witness cosign the newest checkpoint now."""

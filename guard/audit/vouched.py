@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from guard.audit.checkpoint import WITNESS_KINDS, NoteKey, parse_signature, split_note
+from guard.audit.checkpoint import WITNESS_KINDS, NoteKey, own_note, parse_signature, split_note
 from guard.audit.cosign import cosigned_at
+from guard.audit.timestamp import PREFIX, Anchors, answer_in
 from guard.errors import NoteError
 from guard.store.bulk import stream
 from guard.store.tables import LogCheckpoint, LogCosignature
@@ -23,9 +24,10 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Whom a verifier knows besides the log: the verification keys of witnesses."""
+    """Whom a verifier knows besides the log: the keys of witnesses, and the certificates of time stamp authorities."""
 
     witnesses: Sequence[str] = ()
+    anchors: Anchors | None = None
 
 
 NOBODY = Known()
@@ -36,6 +38,7 @@ class Vouched:
 
     def __init__(self, known: Known) -> None:
         self.checked = self.unchecked = 0
+        self._anchors = known.anchors
         self._witnesses = [(NoteKey.parse(vkey, WITNESS_KINDS).name, vkey) for vkey in known.witnesses]
 
     def problems(self, connection: Connection) -> Iterator[str]:
@@ -63,6 +66,12 @@ class Vouched:
         name = parse_signature(line)[0]
         if name != row.witness:
             raise NoteError(f"it is by {name!r}")
+        if name.startswith(PREFIX):
+            if (answer := answer_in(line)) is None:
+                raise NoteError("it is no time stamp")
+            if self._anchors is not None:
+                self._anchors.stamped_at(own_note(row.note), answer)
+            return self._anchors is not None
         vkeys = [vkey for known, vkey in self._witnesses if known == name]
         if vkeys and all(cosigned_at(text, line, vkey) is None for vkey in vkeys):
             raise NoteError("it is by another key than the given one: if the witness has changed its key, give both")

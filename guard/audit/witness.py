@@ -9,13 +9,11 @@ import fcntl
 import http.client
 import os
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from guard.audit import merkle
 from guard.audit.checkpoint import (
@@ -29,6 +27,7 @@ from guard.audit.checkpoint import (
     vkey_name,
 )
 from guard.audit.cosign import Cosigner, cosigned_at
+from guard.audit.outside import SECONDS, Service
 from guard.audit.rotation import signing_vkey
 from guard.digest import sha256
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, WitnessError
@@ -36,8 +35,6 @@ from guard.keys import KeyRing, sync_folder
 from guard.types import WitnessSpec
 
 MAX_PROOF = 63
-_SECONDS = 10.0
-_LONGEST = 1 << 16  # bytes of an answer
 
 _FORKED = (
     "the witness signed another history of this log: it was rewritten, or an old backup was continued. Nothing is recorded"
@@ -223,12 +220,8 @@ def _require_extension(last: Checkpoint | None, new: Checkpoint, proof: Sequence
 class HttpWitness:
     """A tlog-witness at a URL, its submission prefix. No proxy, no redirect: it speaks to that host and to no other."""
 
-    def __init__(self, url: str, vkey: str, log_vkey: str, *, timeout: float = _SECONDS) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or parts.query or parts.fragment or parts.username:
-            raise ConfigError("the witness must be a plain URL such as https://witness.example/prefix")
-        self._parts = parts
-        self._timeout = timeout
+    def __init__(self, url: str, vkey: str, log_vkey: str, *, timeout: float = SECONDS) -> None:
+        self._service = Service(url, "the witness", "GUARD_WITNESS", WitnessError, timeout=timeout)
         self._origin = vkey_name(log_vkey)
         try:
             self.name = NoteKey.parse(vkey, WITNESS_KINDS).name
@@ -239,7 +232,7 @@ class HttpWitness:
     def add_checkpoint(self, old: int, proof: Sequence[bytes], note: str) -> str:
         """See `Witness`."""
         lines = "".join(encode(item) + "\n" for item in proof)
-        status, body = self._ask("POST", "add-checkpoint", f"old {old}\n{lines}\n{note}".encode())
+        status, body = self._service.ask("POST", "/add-checkpoint", f"old {old}\n{lines}\n{note}".encode())
         if status == http.client.OK:
             return self._own_line(split_note(note)[0], body)
         if status == http.client.CONFLICT:
@@ -253,7 +246,7 @@ class HttpWitness:
 
     def latest(self) -> str | None:
         """See `Witness`: the monitoring prefix, where the witness serves it under the same URL."""
-        status, body = self._ask("GET", f"{sha256(self._origin.encode()).hex()}/checkpoint", b"")
+        status, body = self._service.ask("GET", f"/{sha256(self._origin.encode()).hex()}/checkpoint", b"")
         if status != http.client.OK:
             return None
         try:
@@ -284,21 +277,3 @@ class HttpWitness:
                 "  guard audit key  prints, and check the URL in GUARD_WITNESS"
             )
         return f"the witness answered HTTP {status}: try again later, or ask its operator"
-
-    def _ask(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        host, port = self._parts.hostname or "", self._parts.port
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=self._timeout, context=ssl.create_default_context())
-            if self._parts.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=self._timeout)
-        )
-        try:
-            connection.request(method, f"{self._parts.path.rstrip('/')}/{path}", body or None)
-            response = connection.getresponse()
-            return response.status, response.read(_LONGEST)
-        except (OSError, http.client.HTTPException) as error:
-            raise WitnessError(
-                f"the witness at {host} cannot be reached ({type(error).__name__}): check the network and GUARD_WITNESS"
-            ) from error
-        finally:
-            connection.close()

@@ -21,6 +21,7 @@ from guard.audit.draft import timestamp
 from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.rotation import first_keys, log_vkeys
+from guard.audit.timestamp import Anchors
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
 from guard.audit.vouched import Known
@@ -51,6 +52,12 @@ Key = Annotated[str | None, typer.Option("--key", help="The log's verification k
 WitnessKeys = Annotated[
     list[str] | None, typer.Option("--witness-key", help="A witness's verification key; may be repeated.")
 ]
+AnchorsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tsa-anchors", help="PEM file of certificates that time stamps must lead to; default: GUARD_TSA_ANCHORS."
+    ),
+]
 Number = Annotated[int, typer.Argument(metavar="ENTRY", help="The entry's number.", min=0)]
 
 
@@ -64,6 +71,7 @@ def verify_command(
         str | None, typer.Option(help="A checkpoint kept earlier: a file, or - for standard input.")
     ] = None,
     witness_key: WitnessKeys = None,
+    tsa_anchors: AnchorsFile = None,
     content: Annotated[bool, typer.Option("--content", help="Also decrypt all content and check it.")] = False,
     remember: Annotated[bool, typer.Option(help="Keep the checkpoint here and compare with it next time.")] = True,
     as_json: JsonOption = False,
@@ -74,7 +82,8 @@ def verify_command(
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
-            known = Known([*witness_vkeys(config.witness_spec), *(witness_key or [])])
+            witnesses = [*witness_vkeys(config.witness_spec), *(witness_key or [])]
+            known = Known(witnesses, read_anchors(config, tsa_anchors))
             vkeys = first_keys(_vkeys(config, key))
             report = verify(engine, vkeys, against=kept, known=known, vault=vault, progress=progress)
     except OperationError as error:  # not to be mistaken for a record that does not hold
@@ -212,6 +221,12 @@ def _vkeys(config: settings.Settings, given: str | None) -> list[str]:
     return log_vkeys(KeyRing(config.keys), config.origin)
 
 
+def read_anchors(config: settings.Settings, given: Path | None) -> Anchors | None:
+    """The certificates of time stamp authorities, where any are given or configured."""
+    path = given or config.tsa_anchors
+    return Anchors.read(path) if path else None
+
+
 def _read_text(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
@@ -288,7 +303,9 @@ def _print_report(report: Report, as_json: bool, compared: str | None) -> None:
         if report.vouched:
             typer.echo(f"signed by others under its checkpoints, and checked: {report.vouched}")
         if report.unchecked:
-            typer.echo(f"signed by others, and not checked: {report.unchecked}; give their keys with --witness-key")
+            typer.echo(
+                f"signed by others, and not checked: {report.unchecked}; name them with --witness-key or --tsa-anchors"
+            )
         return
     for problem in report.problems[:20]:
         typer.echo(harmless(str(problem)))

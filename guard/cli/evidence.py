@@ -11,18 +11,21 @@ import typer
 from sqlalchemy import Engine
 
 from guard import settings
-from guard.audit.checkpoint import Checkpoint, split_note
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.cosign import cosignatures
 from guard.audit.draft import Draft
 from guard.audit.export import export
 from guard.audit.log import Log
-from guard.audit.publish import Publisher
+from guard.audit.merkle import EMPTY_ROOT
+from guard.audit.publish import Publisher, Stamper
 from guard.audit.read import Reader
 from guard.audit.receipt import read_receipt, to_json, to_tlog_proof, verify_receipt
 from guard.audit.rotation import KIND, add_keys, alone, log_signer, newest_keys, retire, unrecorded
+from guard.audit.timestamp import Authority, stamps
 from guard.audit.tree import parse_checkpoint
 from guard.audit.witness import Witness, open_witness
 from guard.cli.audit import (
+    AnchorsFile,
     Key,
     Number,
     WitnessKeys,
@@ -32,6 +35,7 @@ from guard.cli.audit import (
     _read_text,
     _require_entry,
     _vkeys,
+    read_anchors,
 )
 from guard.cli.options import HomeOption, JsonOption, StoreOption
 from guard.cli.show import harmless, print_json
@@ -73,6 +77,7 @@ def verify_receipt_command(
     home: HomeOption = None,
     key: Key = None,
     witness_key: WitnessKeys = None,
+    tsa_anchors: AnchorsFile = None,
 ) -> None:
     """Check a receipt offline. Exit code 0: it holds; 1: it does not."""
     receipt, leaf, own_key = read_receipt(_read_text(file))
@@ -89,7 +94,13 @@ def verify_receipt_command(
         f"holds: entry {receipt.entry} of {signed.size} in the log {harmless(signed.origin)}, root {receipt.root}"
     )
     for vkey, seconds in times.items():
-        typer.echo(f"cosigned by {harmless(vkey.split('+')[0])} {_utc(seconds)}")
+        typer.echo(f"cosigned by {harmless(vkey.split('+')[0])} {_utc(datetime.fromtimestamp(seconds, UTC))}")
+    anchors = read_anchors(config, tsa_anchors)
+    stamped = dict(stamps(receipt.checkpoint, anchors)) if anchors else {}
+    if tsa_anchors and not stamped:
+        raise EvidenceError("the receipt holds, but there is no time stamp under it: ask for a newer proof")
+    for name, moment in stamped.items():
+        typer.echo(f"stamped by {harmless(name)} {_utc(moment)}")
     if trusted is None:
         typer.echo(
             "note: checked with the key inside the receipt; compare it with the log's own, or give --key", err=True
@@ -109,43 +120,56 @@ def export_command(
 
 
 def witness_command(store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Compare the record with the witness and have its newest checkpoint cosigned. Exit code 1: they do not fit together."""
+    """Compare the record with the witness, have its newest checkpoint cosigned and, if GUARD_TSA is set, stamped with the time.
+
+    Exit code 1: record and witness do not fit together. Run it regularly beside a service that runs for long.
+    """
     with _opened(store, home) as (config, engine):
-        if config.witness_spec is None:
+        if config.witness_spec is None and config.authority_spec is None:
             raise ConfigError(
                 "no witness is configured: set GUARD_WITNESS to a folder on another disk or account, or to the URL of a witness"
             )
-        witness = open_witness(config.witness_spec, *_vkeys(config, None))
-        ours, theirs = Reader(engine).checkpoint(), witness.latest()
-        if not as_json:
-            typer.echo(f"record   {_said(parse_checkpoint(ours) if ours else None)}")
-            typer.echo(f"witness  {_said(parse_checkpoint(theirs) if theirs else None)}{_when(theirs, witness)}")
-        signer = log_signer(KeyRing(config.keys), config.origin)
-        published = Publisher(engine, signer, witness).publish()
-    signed = Checkpoint.parse(split_note(published.note)[0])
-    if as_json:
-        data = {
-            "witness": witness.name,
-            "vkey": witness.vkey,
-            "before": parse_checkpoint(theirs).size if theirs else None,
-        }
-        print_json(data | {"size": signed.size, "root": signed.root.hex(), "checkpoint": published.note})
+        note = Reader(engine).checkpoint()
+        data: dict[str, JSON] = {}
+        lines = [f"record   {_said(note)}"]
+        if config.witness_spec:
+            witness = open_witness(config.witness_spec, *_vkeys(config, None))
+            theirs = witness.latest()
+            lines.append(f"witness  {_said(theirs)}{_when(theirs, witness)}")
+            if not as_json:  # before the witness is asked, which may refuse
+                typer.echo("\n".join(lines))
+            signer = log_signer(KeyRing(config.keys), config.origin)
+            note = Publisher(engine, signer, witness).publish().note
+            before = parse_checkpoint(theirs).size if theirs else None
+            data |= {"witness": witness.name, "vkey": witness.vkey, "before": before}
+            key = f"by {harmless(witness.name)}, whose key is {harmless(witness.vkey)}"
+            lines = [f"cosigned {_said(note)}{_when(note, witness)}", key]
+        if config.authority_spec:
+            authority = Authority(config.authority_spec)
+            stamped = Stamper(engine, authority).stamp()
+            moment = dict(stamps(stamped, authority.anchors))[authority.name] if stamped else None
+            note = stamped or note
+            data |= {"authority": authority.name, "stamped": moment.isoformat() if moment else None}
+            lines.append(f"stamped  {_said(stamped)}" + (f", {_utc(moment)} by {authority.name}" if moment else ""))
+    if not as_json:
+        typer.echo("\n".join(lines))
         return
-    typer.echo(f"cosigned {_said(signed)}{_when(published.note, witness)}")
-    typer.echo(f"by {harmless(witness.name)}, whose key is {harmless(witness.vkey)}")
+    checkpoint = parse_checkpoint(note) if note else Checkpoint(config.origin, 0, EMPTY_ROOT)
+    print_json(data | {"size": checkpoint.size, "root": checkpoint.root.hex(), "checkpoint": note})
 
 
-def _said(checkpoint: Checkpoint | None) -> str:
+def _said(note: str | None) -> str:
+    checkpoint = parse_checkpoint(note) if note else None
     return f"{checkpoint.size} entries, root {checkpoint.root.hex()}" if checkpoint else "nothing yet"
 
 
 def _when(note: str | None, witness: Witness) -> str:
     times = [seconds for _, seconds in cosignatures(note, [witness.vkey])] if note else []
-    return f", signed {_utc(times[0])}" if times else ""
+    return f", signed {_utc(datetime.fromtimestamp(times[0], UTC))}" if times else ""
 
 
-def _utc(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def rotate_key(

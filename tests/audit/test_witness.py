@@ -19,6 +19,7 @@ from guard.audit.checkpoint import ML_DSA_44, Checkpoint, NoteKey, NoteSigner, o
 from guard.audit.cosign import cosignatures
 from guard.audit.draft import Draft
 from guard.audit.log import Log
+from guard.audit.publish import keep
 from guard.audit.read import Reader
 from guard.audit.receipt import verify_receipt
 from guard.audit.verify import verify
@@ -330,10 +331,10 @@ def test_a_checkpoint_that_was_thinned_out_while_the_witness_signed_comes_back(
 ) -> None:
     watched.append([draft()])
     publisher = watched._witness()
-    checkpoint, note, proof = publisher._submission(publisher._told)
+    _, note, proof = publisher._submission(publisher._told)
     line = publisher.witness.add_checkpoint(publisher._told, proof, note)
     watched.append([draft()])  # replaces the checkpoint that is just being signed
-    publisher._keep(checkpoint, note, line)
+    keep(engine, publisher.witness.name, note, line)
     with reading(engine) as connection:
         assert list(connection.execute(select(LogCheckpoint.size).order_by(LogCheckpoint.size)).scalars()) == [1, 2]
     assert verify(engine, watched.vkey).ok
@@ -504,7 +505,7 @@ def test_the_command_shows_both_sides_and_cosigns(tmp_path: Path, monkeypatch: p
     assert run("checkpoint") == data["checkpoint"]
     assert "signed by others under its checkpoints, and checked: 2\n" in run("verify")
     monkeypatch.delenv("GUARD_WITNESS")
-    assert "not checked: 2; give their keys with --witness-key" in run("verify")
+    assert "not checked: 2; name them with --witness-key" in run("verify")
     assert "and checked: 2" in run("verify", "--witness-key", data["vkey"])
     assert json.loads(run("verify", "--json", "--witness-key", data["vkey"]))["vouched"] == 2
     engine.dispose()
