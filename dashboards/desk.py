@@ -20,8 +20,12 @@ from guard.audit.draft import timestamp
 from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.receipt import to_json, verify_receipt
+from guard.audit.rotation import first_keys
+from guard.audit.timestamp import Anchors
 from guard.audit.vault import Vault
 from guard.audit.verify import Report, verify
+from guard.audit.vouched import Known
+from guard.audit.witness import witness_vkeys
 from guard.errors import EvidenceError, GuardError, NotMigrated, OperationError
 from guard.keys import KeyRing
 from guard.policy import load as policies
@@ -55,11 +59,9 @@ def _open(store: str, home: str) -> Desk:
     chosen = settings.load(store=store, home=home)
     keys = KeyRing(chosen.keys)
     engine = open_engine(chosen.store_url)
-    log = Log(engine, keys, origin=chosen.origin, witness=chosen.witness_spec)
-    with contextlib.suppress(
-        OperationError
-    ):  # what cannot be numbered now is not shown yet; the pages say what is wrong
-        log.settle()
+    log = Log(engine, keys, **chosen.log_options)
+    with contextlib.suppress(OperationError):
+        log.settle()  # what cannot be numbered now is not shown yet; the pages say what is wrong
     return Desk(engine, log, Reader(engine, Vault(keys)), chosen, [])
 
 
@@ -179,7 +181,10 @@ def verify_record() -> Verified:
     """Verify the whole record, against the checkpoint of the last good verification where there is one."""
     record = open_desk()
     kept = next((it.report.checkpoint for it in reversed(record.verified) if it.report.checkpoint), None)
-    done = Verified(now(), verify(record.engine, record.log.vkey, against=kept))
+    chosen = record.settings
+    anchors = Anchors.read(chosen.tsa_anchors) if chosen.tsa_anchors else None
+    known = Known(witness_vkeys(chosen.witness_spec), anchors)
+    done = Verified(now(), verify(record.engine, first_keys(record.log.vkeys), against=kept, known=known))
     record.verified.append(done)
     return done
 

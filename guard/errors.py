@@ -17,6 +17,7 @@ GuardError
 │   └── RecordError            the record could not be written; nothing was released
 │       ├── NotMigrated        the database has no tables, or older ones
 │       ├── WitnessError       the witness cannot be asked, or does not sign what it was shown
+│       ├── TimestampError     the time stamp authority cannot be asked, or its answer does not hold
 │       └── AlreadyRecorded    another process recorded this request first
 ├── LegalHold                  content must be kept for now: it cannot be erased
 ├── ReviewError                a reviewer's action was refused
@@ -100,6 +101,10 @@ class NotMigrated(RecordError):  # noqa: N818
 
 class WitnessError(RecordError):
     """The witness did not cosign: it cannot be reached, or it signed a longer or another log before."""
+
+
+class TimestampError(RecordError):
+    """A time stamp that is required could not be had: the authority cannot be reached, or its answer does not hold."""
 
 
 class AlreadyRecorded(RecordError):  # noqa: N818

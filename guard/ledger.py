@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
 from guard import review
 from guard.audit.draft import Draft, timestamp, utcnow
-from guard.audit.log import ORIGIN, Appended, Log
+from guard.audit.log import Appended, Log
 from guard.audit.read import Entry, Reader
 from guard.digest import JSON, canonical
 from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from
@@ -28,6 +28,7 @@ from guard.types import (
     Content,
     Generator,
     Layer,
+    LogOptions,
     Outcome,
     Policy,
     Receipt,
@@ -35,7 +36,6 @@ from guard.types import (
     Stamp,
     State,
     Text,
-    WitnessSpec,
     new_id,
 )
 from guard.version import VERSION
@@ -56,12 +56,11 @@ class Ledger:
         effective: Mapping[str, JSON],
         *,
         clock: Callable[[], datetime] = utcnow,
-        origin: str = ORIGIN,
-        witness: WitnessSpec | None = None,
         deployment: Mapping[str, JSON] = {},
+        **options: Unpack[LogOptions],
     ) -> None:
         waits = [action.label for action, ack in policy.acks.items() if ack is Ack.WITNESSED]
-        if waits and witness is None:
+        if waits and options.get("witness") is None:
             waiting = ", ".join(waits)
             raise ConfigError(
                 f"the policy lets {waiting} wait for a witness, and there is none: set GUARD_WITNESS to a folder elsewhere,"
@@ -71,7 +70,7 @@ class Ledger:
         if self.engine.dialect.name == "sqlite" and current(self.engine) is None:
             upgrade(self.engine)  # the embedded default needs no set-up step
         require_current(self.engine)
-        self.log = Log(self.engine, keys, origin=origin, clock=clock, witness=witness)
+        self.log = Log(self.engine, keys, clock=clock, **options)
         self.log.compare()  # a record that went back is said at once, not at the first request
         self.log.settle()
         self.reader = Reader(self.engine, self.log.vault)

@@ -77,9 +77,8 @@ class Guard:
             self.policy,
             effective,
             clock=clock,
-            origin=self.settings.origin,
-            witness=self.settings.witness_spec,
             deployment=self.settings.deployment,
+            **self.settings.log_options,
         )
         self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
         self._stamper = Stamper(self.keys, signer=signer)

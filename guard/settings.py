@@ -1,8 +1,8 @@
 """Settings, read at the edges (command line, dashboard, Guard's constructor) and passed down as arguments.
 
-Order: arguments, then the environment (GUARD_STORE, GUARD_HOME, GUARD_POLICY, GUARD_RETENTION, GUARD_ORIGIN, GUARD_WITNESS,
-GUARD_WITNESS_KEY, GUARD_SYSTEM, GUARD_ENVIRONMENT, GUARD_C2PA_CHAIN, GUARD_C2PA_KEY), then the nearest `guard.toml` between
-the working directory and the root of its repository, then the defaults. Unknown keys in `guard.toml` are errors.
+Order: arguments, then the environment (GUARD_ and the setting's name in capitals, such as GUARD_STORE), then the nearest
+`guard.toml` between the working directory and the root of its repository, then the defaults. Unknown keys in `guard.toml`
+are errors.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import ConfigError
-from guard.types import WitnessSpec
+from guard.types import AuthoritySpec, LogOptions, Signatures, WitnessSpec
 
-_PATHS = ("home", "policy", "c2pa_chain", "c2pa_key")
+_PATHS = ("home", "policy", "tsa_anchors", "c2pa_chain", "c2pa_key")
 
 
 def _default_home() -> Path:
@@ -42,7 +42,18 @@ class Settings(BaseSettings):
     witness: str | None = Field(
         None, description="who cosigns checkpoints: a folder elsewhere, or a tlog-witness's URL"
     )
-    witness_key: str | None = Field(None, description="verification key of a witness that has a URL")
+    witness_key: str | None = Field(
+        None, description="verification key of a witness that has a URL, and after it those that it had before"
+    )
+    tsa: str | None = Field(None, description="URL of an RFC 3161 authority that stamps checkpoints with the time")
+    tsa_anchors: Path | None = Field(None, description="PEM file of the root certificates that its stamps must lead to")
+    timestamps: Literal["required", "preferred"] = Field(
+        "required", description="whether a stamp that cannot be had is an error, or only a warning"
+    )
+    signatures: Signatures = Field(
+        Signatures.ED25519,
+        description="what signs checkpoints: ed25519, or ed25519+ml-dsa-44 against quantum computers",
+    )
     system: str | None = Field(
         None, description="the AI system that is served, as its operator calls it; stands in entries"
     )
@@ -89,6 +100,25 @@ class Settings(BaseSettings):
     def deployment(self) -> dict[str, str | None]:
         """What every entry of an outcome says of where it was made."""
         return {"system": self.system, "environment": self.environment}
+
+    @property
+    def authority_spec(self) -> AuthoritySpec | None:
+        """The time stamp authority, where there is one."""
+        if self.tsa and not self.tsa_anchors:
+            raise ConfigError("setting 'tsa' needs 'tsa_anchors' beside it: set GUARD_TSA_ANCHORS as well")
+        if not self.tsa or not self.tsa_anchors:
+            return None
+        return AuthoritySpec(self.tsa, self.tsa_anchors, self.timestamps == "required")
+
+    @property
+    def log_options(self) -> LogOptions:
+        """What a `Log` takes besides its database and keys."""
+        return LogOptions(
+            origin=self.origin,
+            witness=self.witness_spec,
+            authority=self.authority_spec,
+            signatures=self.signatures,
+        )
 
     @property
     def keys(self) -> Path:

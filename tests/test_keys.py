@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,34 @@ def test_racing_first_users_agree(tmp_path: Path) -> None:
         thread.join()
     assert len(seen) == 16
     assert len(set(seen)) == 1
+
+
+def test_a_key_is_on_the_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process flushes, in order: a power cut after that loses nothing."""
+    flushed: list[tuple[int, set[str]]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        names = set(os.listdir(descriptor)) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else set()
+        flushed.append((os.fstat(descriptor).st_ino, names))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "home" / "keys"
+    KeyRing(folder).secret("x")
+    assert [inode for inode, _ in flushed] == [
+        *(path.stat().st_ino for path in (folder.parent, tmp_path, folder / "x.key", folder))
+    ]
+    assert "keys" in flushed[0][1]
+    assert "home" in flushed[1][1]
+    assert "x.key" in flushed[3][1]
+    flushed.clear()
+    KeyRing(folder).secret("x")  # whoever made it a moment ago may not have got that far
+    assert [inode for inode, _ in flushed] == [folder.stat().st_ino]
+    flushed.clear()
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 3600)
+    KeyRing(folder).secret("x")
+    assert flushed == []
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])

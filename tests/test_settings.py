@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guard import settings
 from guard.errors import ConfigError
-from guard.types import WitnessSpec
+from guard.types import AuthoritySpec, Signatures, WitnessSpec
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,32 @@ def test_a_signer_is_a_chain_and_a_key(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GUARD_C2PA_CHAIN", "")  # empty is not set
     assert settings.load().signer == (repository / "chain.pem", Path("/env/key.pem"))
     assert settings.load(c2pa_chain="a", c2pa_key=Path("b")).signer == (Path("a"), Path("b"))
+
+
+def test_a_time_stamp_authority_is_a_url_and_its_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().authority_spec is None
+    monkeypatch.setenv("GUARD_TSA", "https://time.example/tsr")
+    with pytest.raises(ConfigError, match="set GUARD_TSA_ANCHORS"):
+        _ = settings.load().log_options
+    (tmp_path / "repo" / "roots.pem").touch()
+    (tmp_path / "repo" / "guard.toml").write_text('tsa_anchors = "roots.pem"\n')
+    spec = AuthoritySpec("https://time.example/tsr", tmp_path / "repo" / "roots.pem")
+    assert settings.load().log_options == {
+        "origin": "genguard",
+        "witness": None,
+        "authority": spec,
+        "signatures": Signatures.ED25519,
+    }
+    monkeypatch.setenv("GUARD_TIMESTAMPS", "preferred")
+    monkeypatch.setenv("GUARD_SIGNATURES", "ed25519+ml-dsa-44")
+    found = settings.load()
+    assert found.authority_spec == replace(spec, required=False)
+    assert found.log_options["signatures"] is Signatures.BOTH
+    for name in ("GUARD_TIMESTAMPS", "GUARD_SIGNATURES"):
+        monkeypatch.setenv(name, "sometimes")
+        with pytest.raises(ConfigError, match=name[6:].lower()):
+            settings.load()
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(("given", "missing"), [("c2pa_chain", "c2pa_key"), ("c2pa_key", "c2pa_chain")])

@@ -1,28 +1,16 @@
 """Cosignatures: a witness's signed statement, with the time, that a checkpoint extends all that it saw of that log before.
 
-C2SP tlog-cosignature, version 1, with Ed25519.
+C2SP tlog-cosignature. A witness signs with Ed25519 or ML-DSA-44.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from guard.audit.checkpoint import (
-    format_vkey,
-    note_key_id,
-    parse_signature,
-    parse_vkey,
-    signature_line,
-    split_note,
-)
+from guard.audit.checkpoint import COSIGNATURE, WITNESS_KINDS, NoteKey, parse_signature, split_note
 from guard.errors import NoteError
-
-COSIGNATURE = 4  # what a signature is, by the first byte of its key
-_TIME_SIZE = 8
-_LATEST = 2**63 - 1
 
 
 class Cosigner:
@@ -31,14 +19,12 @@ class Cosigner:
     def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
         self.name = name
         self._key = key
-        public = key.public_key().public_bytes_raw()
-        self.vkey = format_vkey(name, COSIGNATURE, public)
-        self._id = note_key_id(name, COSIGNATURE, public)
+        self._public = NoteKey(name, COSIGNATURE, key.public_key().public_bytes_raw())
+        self.vkey = self._public.vkey
 
     def sign(self, text: str, seconds: int) -> str:
         """The signature line for the text of a checkpoint at a time (POSIX seconds)."""
-        signature = self._key.sign(_message(text, seconds))
-        return signature_line(self.name, self._id, seconds.to_bytes(_TIME_SIZE, "big") + signature)
+        return self._public.line(text, self._key, seconds)
 
 
 def cosigned_at(text: str, line: str, vkey: str) -> int | None:
@@ -46,17 +32,13 @@ def cosigned_at(text: str, line: str, vkey: str) -> int | None:
 
     Raises NoteError where the line claims to be the witness's and is not.
     """
-    name, key_id, public = parse_vkey(vkey, COSIGNATURE)
-    signer, signer_id, data = parse_signature(line.removesuffix("\n"))
-    if (signer, signer_id) != (name, key_id):
+    key = NoteKey.parse(vkey, WITNESS_KINDS)
+    name, key_id, signature = parse_signature(line.removesuffix("\n"))
+    if (name, key_id) != (key.name, key.id):
         return None
-    seconds = int.from_bytes(data[:_TIME_SIZE], "big")
-    if len(data) <= _TIME_SIZE or not 0 < seconds <= _LATEST:
+    seconds = key.check(text, signature)
+    if not seconds:
         raise NoteError(f"the cosignature by {name!r} carries no time")
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(data[_TIME_SIZE:], _message(text, seconds))
-    except InvalidSignature:
-        raise NoteError(f"the cosignature by {name!r} does not match the checkpoint") from None
     return seconds
 
 
@@ -67,7 +49,3 @@ def cosignatures(note: str, vkeys: Iterable[str]) -> Iterator[tuple[str, int]]:
         times = [when for line in lines if (when := cosigned_at(text, line, vkey)) is not None]
         if times:
             yield vkey, max(times)
-
-
-def _message(text: str, seconds: int) -> bytes:
-    return f"cosignature/v1\ntime {seconds}\n{text}".encode()

@@ -15,12 +15,13 @@ from typing import BinaryIO
 from sqlalchemy import Connection, Engine, select
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint
-from guard.audit.tree import VERIFY, newest_note
+from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint, own_note, split_note
+from guard.audit.timestamp import answer_in
+from guard.audit.tree import VERIFY, newest_note, with_cosignatures
 from guard.errors import ConfigError, EvidenceError, OperationError
 from guard.store.bulk import stream
 from guard.store.engine import reading
-from guard.store.tables import LogBody, LogEntry
+from guard.store.tables import LogBody, LogCheckpoint, LogCosignature, LogEntry
 
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
@@ -45,6 +46,7 @@ def export(engine: Engine, vkeys: str | Sequence[str], folder: Path, *, progress
             checkpoint = open_checkpoint(note, vkeys)
             _write_entries(connection, checkpoint, folder, progress)
             _write_bodies(connection, checkpoint.size, folder)
+            _write_vouched(connection, checkpoint.size, folder / "vouched")
         known = [vkeys] if isinstance(vkeys, str) else vkeys
         _write(folder / "key", "".join(f"{vkey}\n" for vkey in known).encode())
         _write(folder / "checkpoint", note.encode())
@@ -130,6 +132,23 @@ def _write_bodies(connection: Connection, size: int, folder: Path) -> None:
                 for name, value in zip(names, row, strict=True)
             }
             file.write(json.dumps(data, sort_keys=True).encode() + b"\n")
+
+
+def _write_vouched(connection: Connection, size: int, folder: Path) -> None:
+    """The checkpoints that others signed: as the log signed them, with all lines, and time stamps as files of their own."""
+    signed = select(LogCosignature.size).where(LogCosignature.size <= size)
+    query = (
+        select(LogCheckpoint.size, LogCheckpoint.note)
+        .where(LogCheckpoint.size.in_(signed))
+        .order_by(LogCheckpoint.size)
+    )
+    for row in stream(connection, query, _ENTRIES_AT_ONCE):
+        note = with_cosignatures(connection, row.size, row.note)
+        _write(folder / f"{row.size}.note", own_note(note).encode())
+        _write(folder / f"{row.size}.cosigned", note.encode())
+        for number, line in enumerate(split_note(note)[1]):
+            if answer := answer_in(line):
+                _write(folder / f"{row.size}-{number}.tsr", answer)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -20,13 +20,16 @@ from typing import Protocol
 
 from guard.digest import sha256
 from guard.errors import KeyFileError
-from guard.keys import read_private
+from guard.keys import make_folder, read_private, sync_folder
 
 KEY_SIZE = 32
 KEPT = 60  # seconds that a key may be used from memory; on one machine a destroyed key is noticed at once
 _ID_SIZE = 32
 _SLOT = _ID_SIZE + KEY_SIZE
-_COUNTER = 8
+_COUNTER = 8  # bytes, of the number of destroyed keys
+_MARK = 4  # bytes, of the number of slots in a file that are known to be on the disk
+_FILES = 256
+_STATE = _COUNTER + _FILES * _MARK
 _MOST = 10_000  # keys in memory
 
 
@@ -55,29 +58,33 @@ class LocalKeys:
 
     Destroying overwrites the slot in place and flushes it; there is no journal with an older copy. An interrupted append
     leaves part of a slot, which the next one overwrites. Safe for threads and processes: writers take a lock, and all see
-    a counter of destructions in shared memory, so none uses a destroyed key from its own memory. It is odd while one is
-    under way, and stays so when that one is killed: then nobody trusts memory.
+    a small file in shared memory. It counts destructions, so that none uses a destroyed key from its own memory (the count is
+    odd while one is under way, and stays so when that one is killed: then nobody trusts memory), and the slots that are on the
+    disk, so that none seals under a key that another has written and not flushed yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, bytes] = {}
-        self._counter: mmap.mmap | None = None
+        self._state: mmap.mmap | None = None
         self._seen = b""
         self._until = 0.0
         self._mutex = threading.Lock()
 
     def key(self, ref: str, *, create: bool) -> bytes | None:
         """See `KeyStore`."""
-        counter = self._counter
-        if counter is not None and counter[:_COUNTER] == self._seen and time.monotonic() < self._until:
+        state = self._state
+        if state is not None and state[:_COUNTER] == self._seen and time.monotonic() < self._until:
             known = self._known.get(ref)
             if known is not None:
                 return known
         with self._mutex:
             self._forget_if_stale(create)
-            found = self._find(ref)[1] or (self._make(ref) if create else None)
-            if found is not None and self._counter is not None and not _under_way(self._seen):
+            offset, found = self._find(ref)
+            flushed = found is not None and offset < self._flushed(self._file(ref))
+            if create and not flushed:
+                found, flushed = self._make(ref), True
+            if found is not None and flushed and not _under_way(self._seen):
                 if len(self._known) >= _MOST:
                     self._known = {}
                 self._known[ref] = found
@@ -117,32 +124,38 @@ class LocalKeys:
 
     def _forget_if_stale(self, create: bool) -> None:
         """Empty the memory when any process destroyed a key, or when it is old (another machine may have)."""
-        if self._counter is None and (create or self._counter_file.exists()):
-            self._counter = self._map()
+        if self._state is None and (create or self._state_file.exists()):
+            self._state = self._map()
         now = time.monotonic()
-        count = self._counter[:_COUNTER] if self._counter is not None else b""
+        count = self._state[:_COUNTER] if self._state is not None else b""
         if count != self._seen or now >= self._until:
             self._known, self._seen, self._until = {}, count, now + KEPT
 
     @property
-    def _counter_file(self) -> Path:
-        return self.folder / "destroyed"
+    def _state_file(self) -> Path:
+        return self.folder / "state"
 
     def _map(self) -> mmap.mmap:
-        path = self._counter_file
-        if not path.exists() or path.stat().st_size < _COUNTER:
+        path = self._state_file
+        if not path.exists() or path.stat().st_size < _STATE:
             with self._locked():
-                if not path.exists() or path.stat().st_size < _COUNTER:
-                    self._write(path, 0, bytes(_COUNTER))
+                size = path.stat().st_size if path.exists() else 0
+                if size < _STATE:
+                    self._write(path, size, bytes(_STATE - size))
         read_private(path)
         with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), _COUNTER, access=mmap.ACCESS_READ)
+            return mmap.mmap(file.fileno(), _STATE, access=mmap.ACCESS_READ)
 
     def _count(self, *, under_way: bool) -> None:
-        path = self._counter_file
-        count = read_private(path) if path.exists() else b""
+        path = self._state_file
+        count = read_private(path)[:_COUNTER] if path.exists() else b""
         number = int.from_bytes(count, "big") + (2 if _under_way(count) is under_way else 1)
         self._write(path, 0, number.to_bytes(_COUNTER, "big"))
+
+    def _flushed(self, path: Path) -> int:
+        """How many bytes of a file of keys are on the disk for certain, and not only in the memory of this machine."""
+        at = _mark(path)
+        return int.from_bytes(self._state[at : at + _MARK], "big") * _SLOT if self._state is not None else 0
 
     # --- files ---
 
@@ -164,25 +177,31 @@ class LocalKeys:
         return len(data) // _SLOT * _SLOT, None
 
     def _make(self, ref: str) -> bytes:
+        """A key that is on the disk: made now, or by another process, which may have died before it flushed."""
         with self._locked():
-            offset, found = self._find(ref)  # another process may have been faster
-            if found is None:
-                found = secrets.token_bytes(KEY_SIZE)
-                self._write(self._file(ref), offset, sha256(ref.encode()) + found)
-            return found
+            path = self._file(ref)
+            offset, found = self._find(ref)
+            key = found or secrets.token_bytes(KEY_SIZE)
+            self._write(path, offset, sha256(ref.encode()) + key, named=self._flushed(path) > 0)
+            # Only now others may use it. Where this mark is lost, the next who needs the key flushes it again.
+            self._write(
+                self._state_file, _mark(path), (path.stat().st_size // _SLOT).to_bytes(_MARK, "big"), flush=False
+            )
+            return key
 
-    def _write(self, path: Path, offset: int, data: bytes) -> None:
-        """Put bytes in their place, on the disk. The lock is held."""
+    def _write(self, path: Path, offset: int, data: bytes, *, flush: bool = True, named: bool | None = None) -> None:
+        """Put bytes in their place, on the disk; `named`: the file's name is there already. The lock is held."""
         try:
-            new = not path.exists()
+            named = path.exists() if named is None else named
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 os.pwrite(descriptor, data, offset)
-                os.fsync(descriptor)
+                if flush:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            if new:
-                _sync_folder(self.folder)
+            if flush and not named:
+                sync_folder(self.folder)
         except OSError as error:
             raise _refused(path, error) from error
 
@@ -191,9 +210,7 @@ class LocalKeys:
         """One writer at a time, of all processes. The lock goes when its holder dies."""
         path = self.folder / "lock"
         try:
-            if not self.folder.exists():
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _sync_folder(self.folder.parent)
+            make_folder(self.folder)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise _refused(path, error) from error
@@ -202,6 +219,11 @@ class LocalKeys:
             yield
         finally:
             os.close(descriptor)
+
+
+def _mark(path: Path) -> int:
+    """Where in the state the mark of a file of keys is."""
+    return _COUNTER + _MARK * int(path.stem, 16)
 
 
 def _under_way(count: bytes) -> bool:
@@ -216,14 +238,6 @@ def _slots(path: Path) -> Iterator[bytes]:
         return
     for at in range(0, len(data) - _SLOT + 1, _SLOT):
         yield data[at : at + _SLOT]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refused(path: Path, error: OSError) -> KeyFileError:

@@ -23,10 +23,11 @@ from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Draft, Ready, utcnow
 from guard.audit.group import Group
 from guard.audit.inbox import Inbox, Taken
-from guard.audit.publish import Published, Publisher
-from guard.audit.rotation import log_signer, log_vkeys
+from guard.audit.publish import Published, Publisher, Stamper
+from guard.audit.rotation import log_signer, log_vkeys, require_not_retired
 from guard.audit.rows import Edge
 from guard.audit.sealer import Sealer
+from guard.audit.timestamp import Authority
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
 from guard.audit.witness import open_witness
@@ -36,7 +37,7 @@ from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
 from guard.store.tables import LogBody, LogEntry, LogInbox
-from guard.types import Ack, Receipt, WitnessSpec
+from guard.types import Ack, AuthoritySpec, Receipt, Signatures, WitnessSpec
 
 ORIGIN = "genguard"
 LARGE = 64 * 1024  # bytes of content: from here on sealing runs beside other threads, so each caller does its own
@@ -80,15 +81,17 @@ class Log:
         clock: Callable[[], datetime] = utcnow,
         spacing: int = merkle.TILE_WIDTH,
         witness: WitnessSpec | None = None,
+        authority: AuthoritySpec | None = None,
+        signatures: Signatures = Signatures.ED25519,
         vault: Vault | None = None,
     ) -> None:
         """`spacing` is how many entries may lie between two checkpoints that are kept; the newest is always kept, and so is
-        each one that the `witness` signed."""
+        each one that the `witness` signed, or the `authority` stamped."""
         self.engine = engine
         self._spacing = spacing
         self.origin = origin
         self.vault = vault or Vault(keys)
-        self.vkeys = log_vkeys(keys, origin)
+        self.vkeys = log_vkeys(keys, origin, signatures)
         self._signer = log_signer(keys, origin)
         self._sealer = Sealer(engine, self.vault, clock)
         self._turn = threading.RLock()  # one transaction of this process at a time: threads queue here
@@ -100,6 +103,7 @@ class Log:
         self._group: Group[Seal, list[Appended]] = Group(partial(self._commit, self._store))
         self._deposits: Group[Seal, list[Appended]] = Group(partial(self._commit, self._leave))
         self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
+        self._stamper = Stamper(engine, Authority(authority)) if authority else None
 
     @property
     def vkey(self) -> str:
@@ -162,21 +166,26 @@ class Log:
         with self._turn:
             self._write([], alone=act)
 
-    # --- the witness, asked without any lock of the log ---
+    # --- those who vouch for it, asked without any lock of the log ---
 
     def compare(self) -> None:
         """Once in the life of this process: show the witness our newest checkpoint, if there is a witness.
 
         Raises WitnessError, and so keeps anything from being appended, when the log is shorter than what the witness signed
-        or does not extend it, and when the witness cannot be asked.
+        or does not extend it, and when the witness cannot be asked. Where there is an authority, it stamps the checkpoint with
+        the time; raises TimestampError where that is required and fails.
         """
         if self._publisher is not None:
             self._publisher.compare()
+        if self._stamper is not None:
+            self._stamper.begin()
 
     def catch_up(self) -> None:
-        """Have the witness, if there is one, cosign what was appended since it was last asked."""
+        """Have the witness, if there is one, cosign what was appended since it was last asked, and the time stamped on it."""
         if self._publisher is not None:
             self._publisher.catch_up()
+        if self._stamper is not None:
+            self._stamper.stamp()
 
     def publish(self) -> Published:
         """Have the witness cosign the newest checkpoint now."""
@@ -378,6 +387,8 @@ class Log:
         seq, at = rows.last(connection)
         if seq + 1 != head.size:
             raise RecordError(rows.BROKEN.format("entries are missing or too many"))
+        if self._edge is None or self._edge.peaks != list(head.peaks):  # others wrote meanwhile
+            require_not_retired(connection, self._signer.vkeys)
         return at
 
 

@@ -1,7 +1,10 @@
-"""Between the log and its witness: shows it what is committed, keeps what it signs, and notices a log that went back."""
+"""Between the log and those who vouch for it: shows a witness what is committed, keeps what it signs, and notices a log that
+went back; has an authority stamp checkpoints with the time.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +14,14 @@ from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner
 from guard.audit.cosign import cosignatures
 from guard.audit.group import Group
+from guard.audit.timestamp import Authority, stamps
 from guard.audit.tree import VERIFY, lazy_nodes, newest_checkpoint, parse_checkpoint, with_cosignatures
 from guard.audit.witness import Conflict, Witness
-from guard.errors import NoteError, ProofError, RecordError, WitnessError
+from guard.errors import NoteError, ProofError, RecordError, TimestampError, WitnessError
 from guard.store.engine import reading, writing
 from guard.store.tables import LogCheckpoint, LogCosignature, LogHead
 
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 20  # other processes may publish newer checkpoints between the reading and the asking
 
 
@@ -77,7 +82,7 @@ class Publisher:
                 continue
             self._told = max(self._told, checkpoint.size)
             if checkpoint.size:
-                self._keep(checkpoint, note, line)
+                keep(self._engine, self.witness.name, note, line)
             return Published(checkpoint.size, note + line)
         raise WitnessError("the witness kept signing for other processes: try again")
 
@@ -114,18 +119,63 @@ class Publisher:
                 raise WitnessError(_rolled_back(checkpoint, told))
             return checkpoint, note, _consistency(connection, told, checkpoint.size)
 
-    def _keep(self, checkpoint: Checkpoint, note: str, line: str) -> None:
-        """Store the cosignature, and its checkpoint again where the log has thinned it out meanwhile."""
-        row = {"size": checkpoint.size, "witness": self.witness.name, "line": line}
-        kept = select(LogCheckpoint.size).where(LogCheckpoint.size == checkpoint.size)
-        same = (LogCosignature.size == checkpoint.size, LogCosignature.witness == self.witness.name)
-        with writing(self._engine) as connection:
-            connection.execute(select(LogHead.size).with_for_update())  # the log thins checkpoints under this lock
-            if connection.execute(kept).first() is None:
-                values = {"size": checkpoint.size, "root": checkpoint.root, "note": note}
-                connection.execute(insert(LogCheckpoint), [values])
-            connection.execute(delete(LogCosignature).where(*same))
-            connection.execute(insert(LogCosignature), [row])
+
+class Stamper:
+    """Has the newest checkpoint stamped with the time, unless it is; where that fails, an error or a warning."""
+
+    def __init__(self, engine: Engine, authority: Authority) -> None:
+        self._engine = engine
+        self.authority = authority
+        self._begun = False
+
+    def begin(self) -> None:
+        """Once: stamp what an earlier process left."""
+        if not self._begun:
+            self.stamp()
+            self._begun = True
+
+    def stamp(self) -> str | None:
+        """The newest checkpoint's note with a stamp; None while the record is empty, or where a warning had to do.
+
+        Raises TimestampError where a stamp is required and cannot be had.
+        """
+        with reading(self._engine) as connection:
+            note = newest_checkpoint(connection)
+            vouched = with_cosignatures(connection, parse_checkpoint(note).size, note) if note else ""
+        if note is None:
+            return None
+        try:
+            if not self._stamped(vouched):
+                line = self.authority.stamp(note)
+                keep(self._engine, self.authority.name, note, line)
+                vouched = note + line
+        except TimestampError as error:
+            if self.authority.required:
+                raise
+            _log.warning("the newest checkpoint has no time stamp: %s", error)
+            return None
+        return vouched
+
+    def _stamped(self, note: str) -> bool:
+        try:  # a row that anybody may have written does not stand for the authority
+            return self.authority.name in dict(stamps(note, self.authority.anchors))
+        except NoteError:
+            return False
+
+
+def keep(engine: Engine, who: str, note: str, line: str) -> None:
+    """Store what somebody signed under a checkpoint, and the checkpoint again where the log has thinned it out meanwhile."""
+    checkpoint = parse_checkpoint(note)
+    row = {"size": checkpoint.size, "witness": who, "line": line}
+    kept = select(LogCheckpoint.size).where(LogCheckpoint.size == checkpoint.size)
+    same = (LogCosignature.size == checkpoint.size, LogCosignature.witness == who)
+    with writing(engine) as connection:
+        connection.execute(select(LogHead.size).with_for_update())  # the log thins checkpoints under this lock
+        if connection.execute(kept).first() is None:
+            values = {"size": checkpoint.size, "root": checkpoint.root, "note": note}
+            connection.execute(insert(LogCheckpoint), [values])
+        connection.execute(delete(LogCosignature).where(*same))
+        connection.execute(insert(LogCosignature), [row])
 
 
 def _consistency(connection: Connection, old: int, size: int) -> list[bytes]:

@@ -1,67 +1,86 @@
-"""The log's signing keys over time: the old and the new sign side by side for a while, and the record says which follows which.
+"""The log's signing keys over time: new ones sign beside the old for a while, and the record says which follow which.
 
-The key folder holds `log.pem`, `log-2.pem` and so on, and in `log.keys` the public keys in order, which outlive the private.
+Keys come in generations, of one or two kinds each. The key folder holds their private keys (`log.pem`, `log.ml-dsa.pem`,
+`log-2.pem` and so on) and in `log.keys` the public ones, a generation a line, which outlive the private.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, select
 
-from guard.audit.checkpoint import ED25519, NoteSigner, decode, encode, format_vkey, open_note, parse_vkey, vkey_name
-from guard.errors import KeyFileError, NoteError
-from guard.keys import KeyRing, read_private
+from guard.audit.checkpoint import (
+    ED25519,
+    LOG_KINDS,
+    ML_DSA_44,
+    NAMES,
+    PUBLIC_SIZES,
+    NoteKey,
+    NoteSigner,
+    decode,
+    encode,
+    open_note,
+)
+from guard.audit.leaf import parse_leaf
+from guard.errors import ConfigError, KeyFileError, NoteError, RecordError
+from guard.keys import KeyRing, SigningKey, read_private, sync_folder
+from guard.store.tables import LogEntry
+from guard.types import Signatures
 
-KIND = "key"
+KIND = "key"  # of the entries that tell about keys
 _HISTORY = "log.keys"
 
-
-class Trust:
-    """The keys that a verifier accepts: the one that it was given, and those that the record itself leads to."""
-
-    def __init__(self, vkey: str) -> None:
-        self.vkeys = [vkey]
-        self._origin = vkey_name(vkey)
-        self._announced: list[tuple[int, str]] = []
-
-    def entry(self, seq: int, fields: Mapping[str, Any]) -> None:
-        """Take note of an entry; most are not about keys."""
-        old, new = fields.get("old"), fields.get("new")
-        if (
-            fields.get("kind") != KIND
-            or fields.get("role") != "log"
-            or old not in self.vkeys
-            or not isinstance(new, str)
-        ):
-            return
-        try:
-            if vkey_name(new) == self._origin:
-                self._announced.append((seq, new))
-        except NoteError:
-            return
-
-    def signed(self, size: int) -> None:
-        """A key that was accepted before has signed the first `size` entries: what they announce is accepted from now on."""
-        self.vkeys += [vkey for seq, vkey in self._announced if seq < size and vkey not in self.vkeys]
-        self._announced = [(seq, vkey) for seq, vkey in self._announced if seq >= size]
+Generation = dict[int, bytes]  # by kind, the public key
 
 
-def log_vkeys(keys: KeyRing, origin: str) -> list[str]:
-    """The verification keys of a log, the first one first; makes the first key where there is none."""
-    return [format_vkey(origin, ED25519, public) for public in _history(keys)]
+def log_vkeys(keys: KeyRing, origin: str, signatures: Signatures = Signatures.ED25519) -> list[str]:
+    """The verification keys of a log, the oldest first; makes the first of each kind in `signatures` where there are none.
+
+    Raises ConfigError where an existing log has no key of one of those kinds.
+    """
+    history = _history(keys, signatures)
+    missing = set(kinds_of(signatures)).difference(*history)
+    if missing:
+        raise ConfigError(
+            f"GUARD_SIGNATURES asks for {NAMES[min(missing)]}, and this log has no such key: run  guard audit rotate-key,"
+            "  restart every process that writes, then run  guard audit rotate-key --finish"
+        )
+    return _vkeys(origin, history)
 
 
 def log_signer(keys: KeyRing, origin: str) -> NoteSigner:
     """Signs with every key that has not been retired."""
-    names = [_name(number) for number in range(len(_history(keys)))]
-    held = [keys.signing_key(name) for name in names if (keys.folder / f"{name}.pem").exists()]
+    held = [
+        _private(keys, number, kind)
+        for number, generation in enumerate(_history(keys))
+        for kind in generation
+        if _path(keys, number, kind).exists()
+    ]
     if not held:
         raise KeyFileError(f"there is no log key in {keys.folder}, though {_HISTORY} names some: restore them")
     return NoteSigner(origin, *held)
+
+
+def kinds_of(signatures: Signatures) -> tuple[int, ...]:
+    """The kinds of signatures that a setting asks for."""
+    return LOG_KINDS if signatures is Signatures.BOTH else (ED25519,)
+
+
+def first_keys(vkeys: Sequence[str]) -> list[str]:
+    """The first of each kind: what a verifier of the whole record starts from, to be led to the others by the record."""
+    first: dict[int, str] = {}
+    for vkey in vkeys:
+        first.setdefault(NoteKey.parse(vkey).kind, vkey)
+    return [first[kind] for kind in sorted(first)]
+
+
+def newest_keys(vkeys: Sequence[str]) -> list[str]:
+    """The newest of each kind: those that sign once a rotation has ended."""
+    return first_keys(vkeys[::-1])
 
 
 def signing_vkey(note: str, vkeys: Sequence[str]) -> str | None:
@@ -75,11 +94,17 @@ def signing_vkey(note: str, vkeys: Sequence[str]) -> str | None:
     return None
 
 
-def add_key(keys: KeyRing) -> None:
-    """Make the next key. It signs beside the older ones from the next start of each process on."""
-    known = _history(keys)
-    made = keys.signing_key(_name(len(known)))  # one that was made and not noted, before a crash, is taken up again
-    lines = [encode(public) + "\n" for public in (*known, _public(made))]
+def add_keys(keys: KeyRing, signatures: Signatures) -> None:
+    """Make the next generation: of the kinds that are asked for and missing, else one of each kind in use.
+
+    It signs beside the older ones from the next start of each process on.
+    """
+    history = _history(keys)
+    used = {kind for generation in history for kind in generation}
+    number = len(history)
+    # Those that were made and not noted, before a crash, are taken up again.
+    made = {kind: _public(_private(keys, number, kind)) for kind in sorted(set(kinds_of(signatures)) - used or used)}
+    lines = [" ".join(map(encode, generation.values())) + "\n" for generation in (*history, made)]
     scratch = keys.folder / f".{_HISTORY}.{secrets.token_hex(8)}"
     try:
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
@@ -87,40 +112,92 @@ def add_key(keys: KeyRing) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(keys.folder / _HISTORY)
+        sync_folder(keys.folder)
     except OSError as error:
         raise KeyFileError(f"cannot write {keys.folder / _HISTORY}: {error.strerror}; check its folder") from error
 
 
+def unrecorded(keys: KeyRing, origin: str, recorded: Collection[object]) -> list[str]:
+    """The keys of a newest generation that no entry has announced: an earlier call was interrupted."""
+    history = _history(keys)
+    return [vkey for vkey in _vkeys(origin, history[1:][-1:]) if vkey not in recorded]
+
+
+def alone(connection: Connection) -> list[str]:
+    """The keys that the newest end of a rotation left to sign alone; none where no rotation has ended."""
+    query = select(LogEntry.leaf).where(LogEntry.kind == KIND).order_by(LogEntry.seq.desc())
+    for leaf in connection.execute(query).scalars():
+        found = (parse_leaf(leaf) or {}).get("alone")
+        if isinstance(found, list):
+            return found
+    return []
+
+
+def require_not_retired(connection: Connection, vkeys: Collection[str]) -> None:
+    """Raise RecordError where a process with these keys would sign what no verifier accepts any more."""
+    if not set(alone(connection)) <= set(vkeys):
+        raise RecordError(
+            "the keys that this process signs with were retired (guard audit rotate-key --finish): give its key folder the"
+            " new ones, which  guard audit rotate-key  made, and restart it; nothing was recorded"
+        )
+
+
 def retire(keys: KeyRing) -> int:
-    """Destroy all private keys but the newest; how many there were."""
-    old = [keys.folder / f"{_name(number)}.pem" for number in range(len(_history(keys)) - 1)]
+    """Destroy all private keys but the newest of each kind; how many there were."""
+    history = _history(keys)
+    newest = {kind: number for number, generation in enumerate(history) for kind in generation}
+    old = [
+        _path(keys, number, kind)
+        for number, generation in enumerate(history)
+        for kind in generation
+        if number < newest[kind]
+    ]
     found = [path for path in old if path.exists()]
     for path in found:
         path.unlink()
     return len(found)
 
 
-def _history(keys: KeyRing) -> list[bytes]:
+def _history(keys: KeyRing, signatures: Signatures = Signatures.ED25519) -> list[Generation]:
     try:
         text = read_private(keys.folder / _HISTORY).decode("ascii")
     except FileNotFoundError:
-        return [_public(keys.signing_key(_name(0)))]
+        return [_first(keys, signatures)]
     except UnicodeDecodeError as error:
         raise KeyFileError(f"{keys.folder / _HISTORY} is damaged: restore it") from error
+    kinds = {PUBLIC_SIZES[kind]: kind for kind in LOG_KINDS}
     try:
-        found = [decode(line) for line in text.splitlines()]
-        for public in found:
-            parse_vkey(format_vkey("x", ED25519, public))
-    except NoteError as error:
+        found = [{kinds[len(public)]: public for public in map(decode, line.split())} for line in text.splitlines()]
+    except (NoteError, KeyError) as error:
         raise KeyFileError(f"{keys.folder / _HISTORY} is damaged ({error}): restore it") from error
-    if not found:
-        raise KeyFileError(f"{keys.folder / _HISTORY} is empty: restore it")
+    if not found or not all(found):
+        raise KeyFileError(f"{keys.folder / _HISTORY} is damaged: restore it")
     return found
 
 
-def _name(number: int) -> str:
-    return "log" if number == 0 else f"log-{number + 1}"
+def _first(keys: KeyRing, signatures: Signatures) -> Generation:
+    """The keys that a log began with; made where there are none."""
+    begun = _path(
+        keys, 0, ED25519
+    ).exists()  # the last to be made: a log that has it has begun, with the kinds that are there
+    kinds = [kind for kind in LOG_KINDS if (_path(keys, 0, kind).exists() if begun else kind in kinds_of(signatures))]
+    made = {kind: _public(_private(keys, 0, kind)) for kind in reversed(kinds)}
+    return dict(reversed(made.items()))
 
 
-def _public(key: Ed25519PrivateKey) -> bytes:
+def _vkeys(origin: str, history: Sequence[Generation]) -> list[str]:
+    return [NoteKey(origin, kind, public).vkey for generation in history for kind, public in generation.items()]
+
+
+def _private(keys: KeyRing, number: int, kind: int) -> SigningKey:
+    name = _path(keys, number, kind).stem
+    return keys.ml_dsa_key(name) if kind == ML_DSA_44 else keys.signing_key(name)
+
+
+def _path(keys: KeyRing, number: int, kind: int) -> Path:
+    which = "" if number == 0 else f"-{number + 1}"
+    return keys.folder / f"log{which}{'.ml-dsa' if kind == ML_DSA_44 else ''}.pem"
+
+
+def _public(key: SigningKey) -> bytes:
     return key.public_key().public_bytes_raw()

@@ -23,13 +23,14 @@ from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, func, select
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, open_checkpoint, vkey_name
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.erased import Erased
 from guard.audit.leaf import TIME
-from guard.audit.rotation import KIND, Trust
+from guard.audit.trust import Trust
+from guard.audit.vouched import NOBODY, Known, Vouched
 from guard.digest import sha256
 from guard.errors import NoteError, ProofError
-from guard.store.engine import integrity, open_engine, snapshot
+from guard.store.engine import integrity, open_engine, share, snapshot
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
 SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
@@ -190,10 +191,18 @@ def _tile(connection: Connection, index: int) -> object:
 
 
 def sweep_all(
-    engine: Engine, connection: Connection, size: int, jobs: int, progress: Progress | None = None
+    engine: Engine,
+    connection: Connection,
+    size: int,
+    jobs: int,
+    progress: Progress | None = None,
 ) -> list[Swept] | None:
     """Sweep a record in `jobs` stretches, the last here and each other in a process of its own, while the database looks at
-    its own pages; None where one of them is not sound."""
+    its own pages; None where one of them is not sound.
+
+    All look at one view of the database, where it has a name. On SQLite each has its own: what was appended meanwhile lies
+    beyond the stretches, and what was changed meanwhile does not fit the rest of the record, which `whole` finds.
+    """
     stretches = _stretches(size, jobs)
     done = [0] * len(stretches)
     answers: list[Swept | None] = [None] * len(stretches)
@@ -213,12 +222,12 @@ def sweep_all(
             else:
                 answers[number] = Swept(**said) if said else None
 
-    url = engine.url.render_as_string(hide_password=False)
+    place = {"url": engine.url.render_as_string(hide_password=False), "view": share(connection), "size": size}
     *others, (start, end) = stretches
     with contextlib.ExitStack() as stack:
         threads = []
         for number, stretch in enumerate(others):
-            process = stack.enter_context(_worker(url, *stretch, size))
+            process = stack.enter_context(_worker({**place, "start": stretch[0], "end": stretch[1]}))
             stack.callback(process.kill)
             threads.append(threading.Thread(target=follow, args=(number, process)))
             threads[-1].start()
@@ -233,12 +242,12 @@ def sweep_all(
     return swept if len(swept) == len(stretches) and _in_order(swept) else None
 
 
-def _worker(url: str, start: int, end: int, size: int) -> subprocess.Popen[str]:
+def _worker(task: Mapping[str, object]) -> subprocess.Popen[str]:
     """A process that sweeps a stretch and prints, line by line, how far it is and what it found."""
     command, pipe = [sys.executable, "-P", "-m", "guard.audit.sweep"], subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
     if process.stdin is not None:  # not on the command line, where others could read a password
-        process.stdin.write(json.dumps({"url": url, "start": start, "end": end, "size": size}))
+        process.stdin.write(json.dumps(task))
         process.stdin.close()
     return process
 
@@ -269,14 +278,16 @@ class Sound:
     size: int
     root: str
     note: str
-    vkeys: Sequence[str]  # the keys that are trusted at its end
+    trust: Trust
+    vouched: tuple[int, int]  # how much of what others signed was checked, and how much could not be
 
 
 def quick(
     engine: Engine,
     connection: Connection,
-    vkey: str,
+    vkeys: str | Sequence[str],
     kept: Checkpoint | None = None,
+    known: Known = NOBODY,
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Sound | None:
@@ -287,7 +298,7 @@ def quick(
         return None
     try:
         swept = sweep_all(engine, connection, size, wanted, progress)
-        return whole(connection, vkey, kept, size, swept) if swept else None
+        return whole(connection, vkeys, kept, size, swept, known) if swept else None
     except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
         return None
 
@@ -299,9 +310,14 @@ def _jobs(engine: Engine, size: int) -> int:
 
 
 def whole(
-    connection: Connection, vkey: str, kept: Checkpoint | None, size: int, swept: Sequence[Swept]
+    connection: Connection,
+    vkeys: str | Sequence[str],
+    kept: Checkpoint | None,
+    size: int,
+    swept: Sequence[Swept],
+    known: Known = NOBODY,
 ) -> Sound | None:
-    """Whether sound stretches make a sound record: tree, head and checkpoints as they must be, and nothing besides."""
+    """Whether sound stretches make a sound record: tree, head, checkpoints and what stands beside them as they must be."""
     upper = _upper_tiles(swept)
     leaves = lru_cache(maxsize=16)(partial(_leaf_tile, connection))
     nodes = merkle.TileNodes(lambda level, index: upper[level, index] if level else leaves(index))
@@ -311,34 +327,26 @@ def whole(
     stored = connection.execute(select(LogTile.level, LogTile.idx, LogTile.hashes).where(LogTile.level > 0)).all()
     if {(row.level, row.idx): row.hashes for row in stored} != upper:
         return None
+    trust = Trust.of(connection, vkeys)
     heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
-    if [tuple(row) for row in heads] != [(vkey_name(vkey), size, b"".join(merkle.stored_peaks(size, nodes)))]:
+    if [tuple(row) for row in heads] != [(trust.origin, size, b"".join(merkle.stored_peaks(size, nodes)))]:
         return None
     notes = connection.execute(select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size)).all()
     if size % merkle.TILE_WIDTH and swept[-1].edge != leaves(size // merkle.TILE_WIDTH).hex():
         return None  # another state of the database than this one was swept
-    trust = _followed(connection, vkey, notes, size, nodes)
-    if trust is None or not notes or notes[-1].size != size:
+    if not all(_signed(trust, row, size, nodes) for row in notes) or not notes or notes[-1].size != size:
+        return None
+    try:
+        trust.close(notes[-1].note)
+    except NoteError:
         return None
     if kept is not None and (kept.size > size or merkle.tree_root(kept.size, nodes) != kept.root):
         return None
-    return Sound(size, merkle.tree_root(size, nodes).hex(), notes[-1].note, trust.vkeys)
-
-
-def _followed(
-    connection: Connection, vkey: str, notes: Sequence[Any], size: int, nodes: merkle.ReadNode
-) -> Trust | None:
-    """The keys that the checkpoints lead to, where each is signed by one that was trusted before it."""
-    trust = Trust(vkey)
-    query = select(LogEntry.seq, LogEntry.leaf).where(LogEntry.kind == KIND).order_by(LogEntry.seq.desc())
-    announced = [(row.seq, _fields(row.leaf) or {}) for row in connection.execute(query)]
-    for row in notes:
-        while announced and type(row.size) is int and announced[-1][0] < row.size:
-            trust.entry(*announced.pop())
-        if not _signed(trust.vkeys, row, size, nodes):
-            return None
-        trust.signed(row.size)
-    return trust
+    vouched = Vouched(known)
+    if sum(1 for _ in vouched.problems(connection)):
+        return None
+    root = merkle.tree_root(size, nodes).hex()
+    return Sound(size, root, notes[-1].note, trust, (vouched.checked, vouched.unchecked))
 
 
 def _upper_tiles(swept: Sequence[Swept]) -> dict[merkle.TileId, bytes]:
@@ -358,17 +366,17 @@ def _leaf_tile(connection: Connection, index: int) -> bytes:
     return hashes if isinstance(hashes, bytes) else b""
 
 
-def _signed(vkeys: Sequence[str], row: Any, size: int, nodes: merkle.ReadNode) -> bool:
+def _signed(trust: Trust, row: Any, size: int, nodes: merkle.ReadNode) -> bool:
+    """Whether a checkpoint is what was signed, and describes this tree; then what it covers says which keys come next."""
     try:
-        signed = open_checkpoint(row.note if isinstance(row.note, str) else "", vkeys)
-        fits = type(row.size) is int and 0 < row.size <= size
-        return (
-            fits
-            and (signed.size, signed.root) == (row.size, row.root)
-            and merkle.tree_root(row.size, nodes) == row.root
-        )
+        signed = trust.open(row.note)
+        same = type(row.size) is int and 0 < row.size <= size and (signed.size, signed.root) == (row.size, row.root)
+        if not same or merkle.tree_root(row.size, nodes) != row.root:
+            return False
     except (NoteError, ProofError):
         return False
+    trust.signed(row.size)
+    return True
 
 
 def _main() -> None:
@@ -379,7 +387,7 @@ def _main() -> None:
         sys.stdout.flush()
 
     engine = open_engine(task["url"], create=False)
-    with snapshot(engine) as connection:
+    with snapshot(engine, task["view"]) as connection:
         found = sweep(connection, task["start"], task["end"], size=task["size"], progress=say)
     say(asdict(found) if found else None)
 

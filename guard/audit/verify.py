@@ -4,7 +4,7 @@ It shares with the writer the digests, the table definitions and the pure functi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,15 +12,16 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, open_checkpoint, split_note, vkey_name
+from guard.audit.checkpoint import Checkpoint, split_note
 from guard.audit.erased import Erased
-from guard.audit.leaf import TIME, parse_leaf
-from guard.audit.rotation import Trust
+from guard.audit.leaf import TIME, differences, parse_leaf
 from guard.audit.sweep import SKEW, in_time, quick
+from guard.audit.trust import Trust
 from guard.audit.vault import Vault
+from guard.audit.vouched import NOBODY, Known, Vouched
 from guard.digest import DIGEST_SIZE, sha256
 from guard.errors import EvidenceError, NoteError
-from guard.store.bulk import stream
+from guard.store.bulk import Ahead, stream
 from guard.store.engine import integrity, snapshot
 from guard.store.failure import explain, is_damage
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
@@ -29,8 +30,6 @@ MAX_PROBLEMS = 1000
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
-
-_REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action", "subject")
 
 Row = Any
 T = TypeVar("T")
@@ -50,7 +49,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a verification found. `checkpoint` is the newest signed one, to be kept for the next time when `ok`."""
+    """What a verification found. `checkpoint` is the newest signed one, to be kept for the next time when `ok`.
+
+    `vouched` counts what others signed under checkpoints and holds, `unchecked` what was signed by somebody unknown.
+    """
 
     ok: bool
     size: int
@@ -58,50 +60,62 @@ class Report:
     problems: tuple[Problem, ...]
     first_broken: int | None
     checkpoint: str | None
+    vouched: int = 0
+    unchecked: int = 0
 
 
 def verify(
     engine: Engine,
-    vkey: str,
+    vkeys: str | Sequence[str],
     *,
     against: str | None = None,
+    known: Known = NOBODY,
     vault: Vault | None = None,
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> Report:
-    """Check the whole record with the log's verification key.
+    """Check the whole record with the log's verification key, or with its first of each kind: each must have signed.
 
     `against` is a checkpoint kept from earlier: the record must extend it, so a cut tail, an old backup and a rewritten
-    history are found. With a `vault`, sealed content is decrypted and compared with what the entries commit to.
+    history are found. `known` are those whose signatures under checkpoints are checked too. With a `vault`, sealed content
+    is decrypted and compared with what the entries commit to.
     `progress` is called with the entries done and in all. `jobs` is how many processes look at a long record first (default:
     one a core); what they do not find sound is read again with care.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
     """
     kept = Checkpoint.parse(split_note(against)[0]) if against is not None else None
-    run = _Run(vkey, kept, vault, progress)
+    run = _Run(vkeys, kept, known, vault, progress)
     try:
         with snapshot(engine) as connection:
-            sound = quick(engine, connection, vkey, kept, progress, jobs) if vault is None else None
+            sound = quick(engine, connection, vkeys, kept, known, progress, jobs) if vault is None else None
             if sound is not None:
                 if against is not None:
-                    open_checkpoint(against, sound.vkeys)
-                return Report(True, sound.size, sound.root, (), None, sound.note)
+                    sound.trust.open(against)
+                return Report(True, sound.size, sound.root, (), None, sound.note, *sound.vouched)
             run.read(connection)
     except SQLAlchemyError as error:
         if not is_damage(error):
             raise explain(error) from None
         run.report(run.tree.size, "the database file is damaged here, nothing beyond it could be read")
     if against is not None:  # only now is it known which keys the record leads to
-        open_checkpoint(against, run.trust.vkeys)
+        run.trust.open(against)
     return run.result()
 
 
 class _Run:
     """The state of one verification."""
 
-    def __init__(self, vkey: str, kept: Checkpoint | None, vault: Vault | None, progress: Progress | None) -> None:
-        self.trust = Trust(vkey)
-        self._origin = vkey_name(vkey)
+    def __init__(
+        self,
+        vkeys: str | Sequence[str],
+        kept: Checkpoint | None,
+        known: Known,
+        vault: Vault | None,
+        progress: Progress | None,
+    ) -> None:
+        self.trust = Trust(vkeys)
+        self._vkeys = vkeys
+        self._vouched = Vouched(known)
         self._kept = kept
         self._vault = vault
         self._progress = progress
@@ -127,7 +141,8 @@ class _Run:
     def result(self) -> Report:
         first = min(self._broken, default=None)
         newest = self._newest if self._matched == self.tree.size else None
-        return Report(not self._problems, self.tree.size, self.tree.root().hex(), tuple(self._problems), first, newest)
+        problems, vouched = tuple(self._problems), (self._vouched.checked, self._vouched.unchecked)
+        return Report(not problems, self.tree.size, self.tree.root().hex(), problems, first, newest, *vouched)
 
     # --- the order of reading ---
 
@@ -136,12 +151,13 @@ class _Run:
             self.report(None, f"the database finds itself damaged: {line}")
         heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
         self._erased = Erased.read(connection)
+        self.trust = Trust.of(connection, self._vkeys)
         total = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
         entries = stream(connection, select(*LogEntry.__table__.columns).order_by(LogEntry.seq), _ENTRIES_AT_ONCE)
-        bodies = _Ahead(
+        bodies = Ahead(
             stream(connection, select(*LogBody.__table__.columns).order_by(LogBody.seq, LogBody.role), _BODIES_AT_ONCE)
         )
-        notes = _Ahead(
+        notes = Ahead(
             stream(connection, select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size), _ENTRIES_AT_ONCE)
         )
         self._reach(notes)
@@ -155,7 +171,7 @@ class _Run:
             self._progress(self.tree.size, total)
         self._leftovers(connection, heads, bodies, notes)
 
-    def _leftovers(self, connection: Connection, heads: list[Row] | Any, bodies: _Ahead, notes: _Ahead) -> None:
+    def _leftovers(self, connection: Connection, heads: list[Row] | Any, bodies: Ahead, notes: Ahead) -> None:
         size = self._next_seq
         for body in bodies.rest():
             self._stray_body(body)
@@ -172,6 +188,8 @@ class _Run:
         if stored != self._tiles and self._dense:
             self.report(None, f"there are {stored} tiles of tree hashes instead of {self._tiles}")
         self._head(heads)
+        for what in self._vouched.problems(connection):
+            self.report(None, what)
         if self._kept is not None and self._kept.size > size:
             self.report(
                 size,
@@ -183,6 +201,11 @@ class _Run:
             first, last = self._matched, self._unmatched - 1
             which = "" if first == last else f"or another up to {last} "
             self.report(first, f"{which}is not what the checkpoint at {self._unmatched} entries was signed over")
+        if self._matched == size and self._newest is not None:
+            try:
+                self.trust.close(self._newest)
+            except NoteError as error:
+                self.report(None, f"the newest checkpoint is not signed by all keys that were given: {error}")
         if self._matched != size and not self._problems:
             self.report(self._matched, "is not covered by any checkpoint, nor are those after it")
 
@@ -193,7 +216,7 @@ class _Run:
                 self.report(None, "the head of the log is missing")
             return
         head = heads[0]
-        if len(heads) > 1 or head.origin != self._origin:
+        if len(heads) > 1 or head.origin != self.trust.origin:
             self.report(None, "the head of the log names another log")
         if head.size != size:
             missing = isinstance(head.size, int) and head.size > size
@@ -216,7 +239,7 @@ class _Run:
         self._next_seq = row.seq + 1
         return True
 
-    def _entry(self, connection: Connection, row: Row, bodies: _Ahead) -> None:
+    def _entry(self, connection: Connection, row: Row, bodies: Ahead) -> None:
         seq, leaf = row.seq, row.leaf
         hashed = merkle.leaf_hash(leaf) if isinstance(leaf, bytes) else b""
         same = row.leaf_hash == hashed
@@ -226,35 +249,13 @@ class _Run:
         if fields is None:
             self.report(seq, "its leaf is not a JSON object")
         else:
-            self.trust.entry(seq, fields)
-            for what in self._columns(row, fields):
+            for what in differences(row, fields):
                 self.report(seq, what)
             if same:  # else the time is not to be believed, nor compared with the next
                 self._time(seq, fields.get("at"))
         self._entry_bodies(seq, fields or {}, bodies)
         self.tree.append(hashed or bytes(DIGEST_SIZE))
         self._push(connection, 0, hashed or bytes(DIGEST_SIZE))
-
-    def _columns(self, row: Row, fields: Mapping[str, Any]) -> Iterator[str]:
-        decision = fields.get("decision")
-        state = fields.get("state")
-        action = decision.get("action") if isinstance(decision, dict) else None
-        signed = (
-            fields.get("id"),
-            fields.get("kind"),
-            fields.get("at"),
-            fields.get("request_id"),
-            state if isinstance(state, str) else None,
-            action if isinstance(action, str) else None,
-            fields.get("subject"),
-        )
-        columns = (*row[1:7], row.subject)
-        if columns != signed or list(map(type, columns)) != list(map(type, signed)):
-            for name, column, said in zip(_REPEATED, columns, signed, strict=True):
-                if type(column) is not type(said) or column != said:
-                    yield f"the column {name} differs from what the leaf says"
-        if fields.get("v") != 1:
-            yield "its leaf has an unknown version"
 
     def _time(self, seq: int, at: object) -> None:
         if not isinstance(at, str) or not TIME.fullmatch(at):
@@ -266,7 +267,7 @@ class _Run:
 
     # --- bodies ---
 
-    def _entry_bodies(self, seq: object, fields: Mapping[str, Any], bodies: _Ahead) -> None:
+    def _entry_bodies(self, seq: object, fields: Mapping[str, Any], bodies: Ahead) -> None:
         promised = fields.get("bodies")
         missing = dict(promised) if isinstance(promised, dict) else {}
         while (body := bodies.peek()) is not None and _at_most(body.seq, seq):
@@ -343,7 +344,7 @@ class _Run:
 
     # --- checkpoints ---
 
-    def _reach(self, notes: _Ahead) -> None:
+    def _reach(self, notes: Ahead) -> None:
         """Check what claims to describe the tree at its present size."""
         size = self._next_seq
         while (row := notes.peek()) is not None and _at_most(row.size, size):
@@ -359,7 +360,7 @@ class _Run:
     def _checkpoint(self, row: Row, root: bytes | None) -> None:
         name = f"the checkpoint at {row.size!r} entries"
         try:
-            signed = open_checkpoint(row.note if isinstance(row.note, str) else "", self.trust.vkeys)
+            signed = self.trust.open(row.note)
         except NoteError as error:
             self.report(None, f"{name} is not signed by this log: {error}")
             return
@@ -371,26 +372,6 @@ class _Run:
             self._newest = row.note
         elif root is not None and self._unmatched is None:
             self._unmatched = signed.size
-
-
-class _Ahead:
-    """Rows in order, with a look at the next one."""
-
-    def __init__(self, rows: Iterator[Row]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-
-    def peek(self) -> Row | None:
-        return self._next
-
-    def take(self) -> None:
-        self._next = next(self._rows, None)
-
-    def rest(self) -> Iterator[Row]:
-        while self._next is not None:
-            row = self._next
-            self.take()
-            yield row
 
 
 def _at_most(value: object, limit: object) -> bool:

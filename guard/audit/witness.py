@@ -9,26 +9,32 @@ import fcntl
 import http.client
 import os
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, encode, open_checkpoint, parse_vkey, split_note, vkey_name
-from guard.audit.cosign import COSIGNATURE, Cosigner, cosigned_at
+from guard.audit.checkpoint import (
+    WITNESS_KINDS,
+    Checkpoint,
+    NoteKey,
+    encode,
+    open_checkpoint,
+    own_note,
+    split_note,
+    vkey_name,
+)
+from guard.audit.cosign import Cosigner, cosigned_at
+from guard.audit.outside import SECONDS, Service
 from guard.audit.rotation import signing_vkey
 from guard.digest import sha256
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, WitnessError
-from guard.keys import KeyRing
+from guard.keys import KeyRing, sync_folder
 from guard.types import WitnessSpec
 
 MAX_PROOF = 63
-_SECONDS = 10.0
-_LONGEST = 1 << 16  # bytes of an answer
 
 _FORKED = (
     "the witness signed another history of this log: it was rewritten, or an old backup was continued. Nothing is recorded"
@@ -64,9 +70,20 @@ def open_witness(spec: WitnessSpec, *log_vkeys: str) -> Witness:
     """The witness that a setting names, for one log; `log_vkeys` are its keys, the first one first."""
     if not spec.where.startswith(("http://", "https://")):
         return FileWitness(Path(spec.where), *log_vkeys)
-    if not spec.key:
+    keys = (spec.key or "").split()
+    if not keys:
         raise ConfigError("a witness with a URL needs its verification key: set GUARD_WITNESS_KEY")
-    return HttpWitness(spec.where, spec.key, log_vkeys[0])
+    return HttpWitness(spec.where, keys[0], log_vkeys[0])
+
+
+def witness_vkeys(spec: WitnessSpec | None) -> list[str]:
+    """The keys by which the cosignatures of a configured witness are known; asks nobody, and makes none."""
+    if spec is None:
+        return []
+    if spec.where.startswith(("http://", "https://")):
+        return (spec.key or "").split()
+    folder = Path(spec.where)
+    return [_cosigner(folder).vkey] if (folder / "witness.pem").exists() else []
 
 
 class FileWitness:
@@ -80,9 +97,7 @@ class FileWitness:
         self._log_vkeys = log_vkeys
         self._origin = vkey_name(log_vkeys[0])
         self._clock = clock
-        key = KeyRing(folder).signing_key("witness")
-        which = sha256(key.public_key().public_bytes_raw()).hex()[:8]
-        self._cosigner = Cosigner(f"genguard-witness/{which}", key)
+        self._cosigner = _cosigner(folder)
         self.name, self.vkey = self._cosigner.name, self._cosigner.vkey
         self._place = folder / sha256(self._origin.encode()).hex()
 
@@ -99,7 +114,7 @@ class FileWitness:
     def _add(self, old: int, proof: Sequence[bytes], note: str) -> str:
         try:
             pinned = self._pinned()
-            new = open_checkpoint(note, pinned)
+            new = open_checkpoint(note, pinned, kinds=())  # while keys change, any of them may sign
         except NoteError as error:
             raise WitnessError(f"the witness does not take this checkpoint: {error}") from error
         last = self._last()
@@ -110,11 +125,8 @@ class FileWitness:
         beside = [vkey for vkey in self._log_vkeys if vkey not in pinned and signing_vkey(note, [vkey])]
         if beside:
             self._replace("key", "".join(f"{vkey}\n" for vkey in [*pinned, *beside]))
-        text, lines = split_note(note)
-        line = self._cosigner.sign(text, int(self._clock()))
-        # Signed by this log only: what others wrote under the note is not ours to keep.
-        own = [item + "\n" for item in lines if item.startswith(f"\u2014 {self._origin} ")]
-        self._replace("checkpoint", f"{text}\n{''.join(own)}{line}")  # kept before it is answered
+        line = self._cosigner.sign(split_note(note)[0], int(self._clock()))
+        self._replace("checkpoint", own_note(note) + line)  # kept before it is answered
         return line
 
     def latest(self) -> str | None:
@@ -173,11 +185,12 @@ class FileWitness:
             scratch.replace(self._place / name)
         finally:
             scratch.unlink(missing_ok=True)
-        folder = os.open(self._place, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._place)
+
+
+def _cosigner(folder: Path) -> Cosigner:
+    key = KeyRing(folder).signing_key("witness")
+    return Cosigner(f"genguard-witness/{sha256(key.public_key().public_bytes_raw()).hex()[:8]}", key)
 
 
 def _own_text(note: str, vkey: str) -> str:
@@ -207,15 +220,11 @@ def _require_extension(last: Checkpoint | None, new: Checkpoint, proof: Sequence
 class HttpWitness:
     """A tlog-witness at a URL, its submission prefix. No proxy, no redirect: it speaks to that host and to no other."""
 
-    def __init__(self, url: str, vkey: str, log_vkey: str, *, timeout: float = _SECONDS) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or parts.query or parts.fragment or parts.username:
-            raise ConfigError("the witness must be a plain URL such as https://witness.example/prefix")
-        self._parts = parts
-        self._timeout = timeout
+    def __init__(self, url: str, vkey: str, log_vkey: str, *, timeout: float = SECONDS) -> None:
+        self._service = Service(url, "the witness", "GUARD_WITNESS", WitnessError, timeout=timeout)
         self._origin = vkey_name(log_vkey)
         try:
-            self.name = parse_vkey(vkey, COSIGNATURE)[0]
+            self.name = NoteKey.parse(vkey, WITNESS_KINDS).name
         except NoteError as error:
             raise ConfigError(f"GUARD_WITNESS_KEY: {error}") from error
         self.vkey = vkey.strip()
@@ -223,7 +232,7 @@ class HttpWitness:
     def add_checkpoint(self, old: int, proof: Sequence[bytes], note: str) -> str:
         """See `Witness`."""
         lines = "".join(encode(item) + "\n" for item in proof)
-        status, body = self._ask("POST", "add-checkpoint", f"old {old}\n{lines}\n{note}".encode())
+        status, body = self._service.ask("POST", "/add-checkpoint", f"old {old}\n{lines}\n{note}".encode())
         if status == http.client.OK:
             return self._own_line(split_note(note)[0], body)
         if status == http.client.CONFLICT:
@@ -237,7 +246,7 @@ class HttpWitness:
 
     def latest(self) -> str | None:
         """See `Witness`: the monitoring prefix, where the witness serves it under the same URL."""
-        status, body = self._ask("GET", f"{sha256(self._origin.encode()).hex()}/checkpoint", b"")
+        status, body = self._service.ask("GET", f"/{sha256(self._origin.encode()).hex()}/checkpoint", b"")
         if status != http.client.OK:
             return None
         try:
@@ -268,21 +277,3 @@ class HttpWitness:
                 "  guard audit key  prints, and check the URL in GUARD_WITNESS"
             )
         return f"the witness answered HTTP {status}: try again later, or ask its operator"
-
-    def _ask(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        host, port = self._parts.hostname or "", self._parts.port
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=self._timeout, context=ssl.create_default_context())
-            if self._parts.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=self._timeout)
-        )
-        try:
-            connection.request(method, f"{self._parts.path.rstrip('/')}/{path}", body or None)
-            response = connection.getresponse()
-            return response.status, response.read(_LONGEST)
-        except (OSError, http.client.HTTPException) as error:
-            raise WitnessError(
-                f"the witness at {host} cannot be reached ({type(error).__name__}): check the network and GUARD_WITNESS"
-            ) from error
-        finally:
-            connection.close()

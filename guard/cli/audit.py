@@ -20,9 +20,12 @@ from guard.audit import access
 from guard.audit.draft import timestamp
 from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
-from guard.audit.rotation import log_vkeys
+from guard.audit.rotation import first_keys, log_vkeys
+from guard.audit.timestamp import Anchors
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
+from guard.audit.vouched import Known
+from guard.audit.witness import witness_vkeys
 from guard.cli import inbox
 from guard.cli.erasure import By, reader_name
 from guard.cli.options import HomeOption, JsonOption, StoreOption
@@ -47,6 +50,15 @@ app = typer.Typer(
 )
 
 Key = Annotated[str | None, typer.Option("--key", help="The log's verification key, or a file that holds it.")]
+WitnessKeys = Annotated[
+    list[str] | None, typer.Option("--witness-key", help="A witness's verification key; may be repeated.")
+]
+AnchorsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tsa-anchors", help="PEM file of certificates that time stamps must lead to; default: GUARD_TSA_ANCHORS."
+    ),
+]
 Number = Annotated[int, typer.Argument(metavar="ENTRY", help="The entry's number.", min=0)]
 
 
@@ -59,6 +71,8 @@ def verify_command(
     against: Annotated[
         str | None, typer.Option(help="A checkpoint kept earlier: a file, or - for standard input.")
     ] = None,
+    witness_key: WitnessKeys = None,
+    tsa_anchors: AnchorsFile = None,
     content: Annotated[bool, typer.Option("--content", help="Also decrypt all content and check it.")] = False,
     remember: Annotated[bool, typer.Option(help="Keep the checkpoint here and compare with it next time.")] = True,
     as_json: JsonOption = False,
@@ -72,7 +86,10 @@ def verify_command(
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
-            report = verify(engine, _vkeys(config, key)[0], against=kept, vault=vault, progress=progress)
+            witnesses = [*witness_vkeys(config.witness_spec), *(witness_key or [])]
+            known = Known(witnesses, read_anchors(config, tsa_anchors))
+            vkeys = first_keys(_vkeys(config, key))
+            report = verify(engine, vkeys, against=kept, known=known, vault=vault, progress=progress)
             waiting = inbox.look(engine, claims=True)
     except OperationError as error:  # not to be mistaken for a record that does not hold
         typer.echo(f"guard: {error}", err=True)
@@ -169,7 +186,7 @@ def show(
         roles = list(bodies) if content and isinstance(bodies, dict) else []
         if roles:
             access.note(
-                Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec),
+                Log(engine, KeyRing(config.keys), **config.log_options),
                 found,
                 roles,
                 who=reader_name(by),
@@ -228,6 +245,12 @@ def _vkeys(config: settings.Settings, given: str | None) -> list[str]:
     if not _has_key(config):  # asking the key ring would make a new key, under which nothing was ever signed
         raise ConfigError(f"there is no log key in {config.keys}: give --home, or the log's public key with --key")
     return log_vkeys(KeyRing(config.keys), config.origin)
+
+
+def read_anchors(config: settings.Settings, given: Path | None) -> Anchors | None:
+    """The certificates of time stamp authorities, where any are given or configured."""
+    path = given or config.tsa_anchors
+    return Anchors.read(path) if path else None
 
 
 def _read_text(name: str) -> str:
@@ -296,12 +319,19 @@ def _progress_bar(what: str = "verifying") -> Iterator[Progress | None]:
 def _print_report(report: Report, compared: str | None, waiting: dict[str, Any] | None) -> None:
     if waiting is not None:
         problems = [{"entry": problem.seq, "what": problem.what} for problem in report.problems]
-        data = {"ok": report.ok, "size": report.size, "root": report.root}
-        print_json(data | {"first_broken": report.first_broken, "problems": problems, "inbox": waiting})
+        data = {"ok": report.ok, "size": report.size, "root": report.root, "vouched": report.vouched}
+        data |= {"unchecked": report.unchecked, "first_broken": report.first_broken, "problems": problems}
+        print_json(data | {"inbox": waiting})
         return
     if report.ok:
         typer.echo(f"the record holds: {report.size} entries, root {report.root}")
         typer.echo(f"it extends {compared}" if compared else "compared with no earlier checkpoint")
+        if report.vouched:
+            typer.echo(f"signed by others under its checkpoints, and checked: {report.vouched}")
+        if report.unchecked:
+            typer.echo(
+                f"signed by others, and not checked: {report.unchecked}; name them with --witness-key or --tsa-anchors"
+            )
         return
     for problem in report.problems[:20]:
         typer.echo(harmless(str(problem)))

@@ -167,7 +167,7 @@ def _log(store: str | None, home: Path | None) -> Iterator[tuple[Log, Settings]]
     engine = open_engine(config.store_url, create=False)
     try:
         require_current(engine)
-        yield Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec), config
+        yield Log(engine, KeyRing(config.keys), **config.log_options), config
     finally:
         engine.dispose()
 

@@ -185,7 +185,7 @@ def _writer(store: str | None, home: Path | None) -> tuple[Engine, Log]:
 
     engine = _engine(store, home)
     config = settings.load(home=home)
-    return engine, Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec)
+    return engine, Log(engine, KeyRing(config.keys), **config.log_options)
 
 
 def _name(given: str | None) -> str:

@@ -33,6 +33,29 @@ def stream(connection: Connection, query: Executable, at_once: int) -> Iterator[
     return iter(connection.execute(query, execution_options={"yield_per": at_once}))
 
 
+class Ahead:
+    """Rows in order, with a look at the next one."""
+
+    def __init__(self, rows: Iterator[Any]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def peek(self) -> Any:
+        """The next row; None after the last."""
+        return self._next
+
+    def take(self) -> None:
+        """Go on to the row after it."""
+        self._next = next(self._rows, None)
+
+    def rest(self) -> Iterator[Any]:
+        """All that are left."""
+        while self._next is not None:
+            row = self._next
+            self.take()
+            yield row
+
+
 def _copy(connection: Connection, table: Table, names: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
     import psycopg
 

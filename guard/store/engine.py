@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, BindParameter, Connection, Engine, bindparam, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -124,13 +124,27 @@ def _on_postgresql_connect(connection: Any, _record: object) -> None:
 
 
 @contextmanager
-def snapshot(engine: Engine) -> Iterator[Connection]:
-    """One consistent view of the database, without locking anybody out; errors come as SQLAlchemy raises them."""
+def snapshot(engine: Engine, shared: str | None = None) -> Iterator[Connection]:
+    """One consistent view of the database, without locking anybody out; errors come as SQLAlchemy raises them.
+
+    `shared` is another's view, as `share` names it.
+    """
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            view = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            if shared is not None:
+                name: BindParameter[str] = bindparam("name", shared, literal_execute=True)  # SET takes no parameters
+                view.execute(text("SET TRANSACTION SNAPSHOT :name").bindparams(name))
+            yield view
         else:
             yield connection.execution_options(**{_READING: True})
+
+
+def share(connection: Connection) -> str | None:
+    """A name by which other processes can have the same view while this one lasts; None where the database cannot do that."""
+    if connection.dialect.name != "postgresql":
+        return None
+    return str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
 
 
 @contextmanager

@@ -146,7 +146,7 @@ class LogCheckpoint(Base):
 
 
 class LogCosignature(Base):
-    """What a witness signed under a checkpoint: a line of C2SP tlog-cosignature."""
+    """What a witness signed under a checkpoint, a line of C2SP tlog-cosignature; or a time stamp in such a line."""
 
     __tablename__ = "log_cosignature"
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import struct
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, open_note, vkey_name
+from guard.audit.checkpoint import (
+    Checkpoint,
+    NoteKey,
+    NoteSigner,
+    open_checkpoint,
+    open_note,
+    own_note,
+    parse_signature,
+    split_note,
+    vkey_name,
+)
 from guard.errors import NoteError
 
 # The worked example of the signed-note format (golang.org/x/mod/sumdb/note).
@@ -19,16 +32,31 @@ EXAMPLE_SIGNATURE = (
     "\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
 
+# That of C2SP signed-note.
+C2SP_KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+C2SP_NOTE = (
+    "This is an example message.\n\n"
+    "\u2014 example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n"
+)
+
 SIGNER = NoteSigner("genguard", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 OTHER = NoteSigner("witness.example/w1", Ed25519PrivateKey.from_private_bytes(bytes(32)))
 NOTE = SIGNER.sign(Checkpoint("genguard", 5, bytes(32)).text)
 LINE = NOTE.rpartition("\n\n")[2]
+SAFE = MLDSA44PrivateKey.from_seed_bytes(bytes(range(32)))
+BOTH = NoteSigner("genguard", Ed25519PrivateKey.from_private_bytes(bytes(range(32))), SAFE)
+TWO_LINES = BOTH.sign(Checkpoint("genguard", 5, bytes(32)).text)
 
 
 def test_the_published_example() -> None:
     assert open_note(EXAMPLE_TEXT + "\n" + EXAMPLE_SIGNATURE, EXAMPLE_KEY) == EXAMPLE_TEXT
     with pytest.raises(NoteError, match="does not match"):
         open_note(EXAMPLE_TEXT.replace("your", "my") + "\n" + EXAMPLE_SIGNATURE, EXAMPLE_KEY)
+
+
+def test_the_example_of_the_specification() -> None:
+    assert open_note(C2SP_NOTE, C2SP_KEY) == "This is an example message.\n"
+    assert NoteKey.parse(C2SP_KEY).vkey == C2SP_KEY
 
 
 def test_a_checkpoint_survives_the_round_trip() -> None:
@@ -109,6 +137,64 @@ def test_any_flipped_bit_spoils_the_note(bit: int) -> None:
         open_note(data.decode("utf-8", "surrogateescape"), SIGNER.vkey)
 
 
+# --- with ML-DSA-44 beside Ed25519 ---
+
+
+def test_a_note_of_two_kinds_is_read_by_whoever_knows_either() -> None:
+    assert TWO_LINES.startswith(NOTE)  # whoever does not know the second line sees what was always there
+    for vkeys in (BOTH.vkey, BOTH.vkeys[1], BOTH.vkeys, SIGNER.vkey):
+        assert open_checkpoint(TWO_LINES, vkeys) == Checkpoint("genguard", 5, bytes(32))
+    name, key_id, data = parse_signature(split_note(TWO_LINES)[1][1])
+    assert (name, len(data), data[:8]) == ("genguard", 2428, bytes(8))  # the log says nothing of the time
+    public = SAFE.public_key().public_bytes_raw()
+    assert key_id == hashlib.sha256(b"genguard\n\x06" + public).digest()[:4]
+    message = struct.pack(">12sB8sQB8sQQ32s", b"subtree/v1\n\0", 8, b"genguard", 0, 8, b"genguard", 0, 5, bytes(32))
+    SAFE.public_key().verify(data[8:], message)
+    assert BOTH.vkeys[1] == f"genguard+{key_id.hex()}+{base64.b64encode(bytes([6]) + public).decode()}"
+
+
+def test_a_line_that_is_asked_for_cannot_be_stripped() -> None:
+    first, second = (line + "\n" for line in split_note(TWO_LINES)[1])
+    text = Checkpoint("genguard", 5, bytes(32)).text
+    for line, missing in ((first, "ML-DSA-44"), (second, "Ed25519")):
+        with pytest.raises(NoteError, match=f"carries no {missing} signature"):
+            open_checkpoint(f"{text}\n{line}", BOTH.vkeys)
+        assert open_checkpoint(f"{text}\n{line}", BOTH.vkeys, kinds=()).size == 5  # while keys change, either may sign
+    assert open_checkpoint(f"{text}\n{second}{first}", BOTH.vkeys).size == 5
+    with pytest.raises(NoteError, match="no signature by a known key"):
+        open_checkpoint(f"{text}\n{first}", BOTH.vkeys[1], kinds=())
+
+
+@given(st.integers(0, len(TWO_LINES.encode()) * 8 - 1))
+def test_any_flipped_bit_spoils_a_note_of_two_kinds(bit: int) -> None:
+    data = bytearray(TWO_LINES.encode())
+    data[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(NoteError):
+        open_note(data.decode("utf-8", "surrogateescape"), BOTH.vkeys)
+
+
+def test_only_trees_are_signed_with_ml_dsa() -> None:
+    with pytest.raises(NoteError, match="at least three lines"):
+        BOTH.sign("text\n")
+    with pytest.raises(NoteError, match="too long"):
+        BOTH.sign(Checkpoint("x" * 256, 5, bytes(32)).text)
+
+
+def test_the_time_in_a_signature_is_possible() -> None:
+    key = NoteKey.of("genguard", SAFE)
+    text = Checkpoint("genguard", 5, bytes(32)).text
+    for seconds in (0, 1, 2**63 - 1):
+        assert key.check(text, parse_signature(key.line(text, SAFE, seconds)[:-1])[2]) == seconds
+    with pytest.raises(NoteError, match="impossible time"):
+        key.check(text, parse_signature(key.line(text, SAFE, 2**63)[:-1])[2])
+
+
+def test_the_logs_own_lines_of_a_note() -> None:
+    other = OTHER.sign(Checkpoint("genguard", 5, bytes(32)).text).rpartition("\n\n")[2]
+    assert own_note(TWO_LINES + other) == TWO_LINES
+    assert own_note(NOTE) == NOTE
+
+
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
 def test_no_text_crashes_the_readers(text: str) -> None:
     for read in (lambda: open_note(text, SIGNER.vkey), lambda: Checkpoint.parse(text), lambda: open_note(NOTE, text)):
@@ -130,6 +216,7 @@ ROOT = base64.b64encode(bytes(32)).decode()
         f"genguard\n5_0\n{ROOT}\n",
         f"genguard\n\n{ROOT}\n",
         f"genguard\n{'9' * 30}\n{ROOT}\n",
+        f"genguard\n{2**64}\n{ROOT}\n",
         f"\n5\n{ROOT}\n",
         f"genguard\n5\n{ROOT}",
         f"genguard\n5\n{ROOT}\n\nx\n",

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import struct
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-from guard.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, parse_signature, parse_vkey
-from guard.audit.cosign import COSIGNATURE, Cosigner, cosignatures, cosigned_at
+from guard.audit.checkpoint import (
+    COSIGNATURE,
+    ML_DSA_44,
+    WITNESS_KINDS,
+    Checkpoint,
+    NoteKey,
+    NoteSigner,
+    open_checkpoint,
+    parse_signature,
+    signature_line,
+)
+from guard.audit.cosign import Cosigner, cosignatures, cosigned_at
 from guard.errors import NoteError
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -38,10 +51,51 @@ def test_the_form_is_that_of_the_specification() -> None:
 
 
 def test_a_published_key_reads() -> None:
-    name, key_id, public = parse_vkey(PUBLISHED_KEY, COSIGNATURE)
-    assert (name, key_id.hex(), len(public)) == ("remora.n621.de", "da77ade7", 32)
+    key = NoteKey.parse(PUBLISHED_KEY, WITNESS_KINDS)
+    assert (key.name, key.kind, key.id.hex(), len(key.public)) == ("remora.n621.de", COSIGNATURE, "da77ade7", 32)
+    assert key.vkey == PUBLISHED_KEY
     with pytest.raises(NoteError, match="key of a log"):
-        parse_vkey(PUBLISHED_KEY)
+        NoteKey.parse(PUBLISHED_KEY)
+    with pytest.raises(NoteError, match="key of a witness"):
+        NoteKey.parse(LOG.vkey, WITNESS_KINDS)
+
+
+def test_a_witness_may_sign_with_ml_dsa() -> None:
+    """The message is laid out here as the specification says, byte by byte."""
+    private = MLDSA44PrivateKey.from_seed_bytes(bytes(range(32)))
+    key = NoteKey("witness.example.com/w1", ML_DSA_44, private.public_key().public_bytes_raw())
+    line = key.line(EXAMPLE_TEXT, private, EXAMPLE_TIME)
+    name, key_id, data = parse_signature(line.removesuffix("\n"))
+    assert key_id == hashlib.sha256(name.encode() + b"\n\x06" + key.public).digest()[:4]
+    assert (len(key.public), len(data)) == (1312, 8 + 2420)
+    message = struct.pack(
+        ">12sB22sQB27sQQ32s",
+        b"subtree/v1\n\0",
+        *(22, b"witness.example.com/w1"),
+        EXAMPLE_TIME,
+        *(27, b"example.com/behind-the-sofa"),
+        *(0, 20852163),
+        base64.b64decode("CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="),
+    )
+    private.public_key().verify(data[8:], message)
+    note = LOG.sign(EXAMPLE_TEXT) + line
+    assert open_checkpoint(note, LOG.vkey).size == 20852163
+    assert list(cosignatures(note, [key.vkey, WITNESS.vkey])) == [(key.vkey, EXAMPLE_TIME)]
+    # It commits to the witness's name and to no extension line.
+    assert cosigned_at(EXAMPLE_TEXT + "more\n", line, key.vkey) == EXAMPLE_TIME
+    other = NoteKey("witness.example.com/w2", ML_DSA_44, key.public)
+    forged = signature_line(other.name, other.id, data)
+    with pytest.raises(NoteError, match=r"ML-DSA-44 signature by 'witness.example.com/w2' does not"):
+        cosigned_at(EXAMPLE_TEXT, forged, other.vkey)
+    for changed in (
+        EXAMPLE_TEXT.replace("sofa", "sofb"),
+        EXAMPLE_TEXT.replace("63", "64"),
+        EXAMPLE_TEXT.replace("Cs", "Ds"),
+    ):
+        with pytest.raises(NoteError, match="does not match"):
+            cosigned_at(changed, line, key.vkey)
+    with pytest.raises(NoteError, match="carries no time"):
+        cosigned_at(EXAMPLE_TEXT, key.line(EXAMPLE_TEXT, private), key.vkey)
 
 
 def test_a_cosignature_tells_its_time_and_leaves_the_checkpoint_readable() -> None:

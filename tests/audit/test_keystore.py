@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -124,6 +125,72 @@ def test_an_interrupted_append_is_overwritten(tmp_path: Path) -> None:
     key = made(store, other)
     assert path.stat().st_size == 128
     assert LocalKeys(tmp_path).key(other, create=False) == key
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inodes that were flushed to the disk, in order."""
+    done: list[int] = []
+
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        done.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return done
+
+
+def test_nobody_seals_under_a_key_that_another_has_not_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushed: list[int]
+) -> None:
+    one, two = LocalKeys(tmp_path), LocalKeys(tmp_path)
+    made(two, "s:before")
+    [path] = {one._file("s:a")}
+    fsync, reached, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def slow(descriptor: int) -> None:
+        if threading.current_thread() is writer and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            reached.set()
+            assert go_on.wait(10)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    writer = threading.Thread(target=made, args=(one, "s:a"))
+    writer.start()
+    assert reached.wait(10)
+    early = two.key("s:a", create=False)  # whoever only reads may have it: what it opens was sealed before
+    assert early is not None
+    answers: list[bytes] = []
+    user = threading.Thread(target=lambda: answers.append(made(two, "s:a")))
+    user.start()
+    user.join(0.2)
+    assert answers == []  # it is in the file and was read from there, and yet it waits
+    go_on.set()
+    for thread in (writer, user):
+        thread.join()
+    assert answers == [early]
+
+
+def test_a_key_of_a_writer_that_died_is_flushed_before_it_is_used(tmp_path: Path, flushed: list[int]) -> None:
+    store = LocalKeys(tmp_path)
+    key = made(store, "s:a")
+    path = store._file("s:a")
+    state = bytearray((tmp_path / "state").read_bytes())
+    state[8:] = bytes(len(state) - 8)  # as if the writer had died before it could mark what it had written
+    (tmp_path / "state").write_bytes(state)
+    other = LocalKeys(tmp_path)
+    flushed.clear()
+    assert other.key("s:a", create=False) == key
+    assert flushed == []
+    assert made(other, "s:a") == key
+    assert flushed == [path.stat().st_ino, tmp_path.stat().st_ino]
+    flushed.clear()
+    assert made(LocalKeys(tmp_path), "s:a") == made(other, "s:a") == key
+    assert flushed == []
+    made(other, next(ref for ref in (f"s:{number}" for number in range(10_000)) if store._file(ref) == path))
+    assert flushed == [path.stat().st_ino]  # one flush a key
 
 
 def test_files_that_others_can_read_are_refused(tmp_path: Path) -> None:

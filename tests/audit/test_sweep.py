@@ -10,9 +10,9 @@ from sqlalchemy import Engine, text
 from guard.audit.draft import Draft
 from guard.audit.log import Log
 from guard.audit.read import Reader
-from guard.audit.sweep import sweep
+from guard.audit.sweep import sweep, sweep_all
 from guard.audit.verify import verify
-from guard.store.engine import snapshot, writing
+from guard.store.engine import share, snapshot, writing
 from guard.types import Text
 
 Maker = Callable[..., Draft]
@@ -74,3 +74,14 @@ def test_a_log_that_grows_meanwhile(long: Log, engine: Engine, draft: Maker) -> 
     assert (report.ok, report.size) == (True, 800)
     assert Reader(engine).size() > 800
     assert verify(engine, long.vkey, jobs=2, progress=grow).ok
+
+
+def test_all_processes_look_at_the_view_of_the_one_that_asked(long: Log) -> None:
+    """On PostgreSQL. On SQLite each has its own, and what changed meanwhile is left to the careful reader."""
+    with snapshot(long.engine) as connection:
+        sqlite = long.engine.dialect.name == "sqlite"
+        assert (share(connection) is None) is sqlite
+        with writing(long.engine) as other:
+            other.execute(text("UPDATE log_body SET ciphertext = wrapped_key WHERE seq = 100"))
+        assert (sweep_all(long.engine, connection, 800, 2) is None) is sqlite
+    assert not verify(long.engine, long.vkey, jobs=2).ok

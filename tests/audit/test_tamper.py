@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,26 +15,28 @@ from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint
+from guard.audit.checkpoint import Checkpoint, NoteSigner, split_note
+from guard.audit.cosign import Cosigner
 from guard.audit.draft import Draft
 from guard.audit.log import Log
-from guard.audit.sweep import sweep, whole
 from guard.audit.verify import Report, verify
+from guard.audit.vouched import Known
+from guard.audit.witness import witness_vkeys
 from guard.digest import JSON, canonical
 from guard.errors import GuardError, NoteError
 from guard.keys import KeyRing
-from guard.store.engine import integrity, open_engine, snapshot, upgrade
-from guard.store.tables import LogEntry
-from guard.types import Content, Text
+from guard.store.engine import open_engine, upgrade
+from guard.types import Content, Text, WitnessSpec
+from tests.audit.readers import is_sound
 
 ENTRIES = 40
 MUTATIONS = 3000
-TABLES = ("log_head", "log_entry", "log_body", "log_tile", "log_checkpoint")
+TABLES = ("log_head", "log_entry", "log_body", "log_tile", "log_checkpoint", "log_cosignature")
 BATCHES = (1, 1, 7, 1, 12, 1, 9, 1, 6, 1)
+SIGNED = 3  # the checkpoints that the witness signed: after the batches of more than six entries
 
 
 def drafts(first: int, count: int, word: str = "entry") -> list[Draft]:
@@ -58,25 +62,18 @@ class Copy:
     vkey: str
     keys: KeyRing
     log: Log
+    known: Known
 
     def restore(self) -> None:
         self.pristine.backup(self.database)
 
     def verify(self, against: str | None = None, vault: bool = False) -> Report:
-        report = verify(self.engine, self.vkey, against=against, vault=self.log.vault if vault else None)
-        if not vault and report.size:
-            assert self.sound(against) == report.ok  # the quick look says yes where the careful one finds nothing
+        report = verify(
+            self.engine, self.vkey, against=against, known=self.known, vault=self.log.vault if vault else None
+        )
+        if not vault and report.size:  # the quick look says yes where the careful one finds nothing
+            assert is_sound(self.engine, self.vkey, against, self.known) == report.ok
         return report
-
-    def sound(self, against: str | None) -> bool:
-        kept = open_checkpoint(against, self.vkey) if against else None
-        try:
-            with snapshot(self.engine) as connection:
-                size = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
-                swept = None if integrity(connection) else sweep(connection, 0, size)
-                return swept is not None and whole(connection, self.vkey, kept, size, [swept]) is not None
-        except SQLAlchemyError:
-            return False
 
     def value(self, query: str, *parameters: object) -> Any:
         return self.database.execute(query, parameters).fetchone()[0]
@@ -88,11 +85,13 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("record")
     engine = open_engine(f"sqlite:///{folder / 'guard.db'}")
     upgrade(engine)
-    log = Log(engine, KeyRing(folder / "keys"), spacing=1)
+    log = Log(engine, KeyRing(folder / "keys"), spacing=1, witness=WitnessSpec(str(folder / "witness")))
     size = 0
     for batch in BATCHES:
         log.append(drafts(size, batch))
         size += batch
+        if batch > 6:
+            log.publish()
     assert size == ENTRIES
     engine.dispose()
     return folder
@@ -110,7 +109,8 @@ def load(folder: Path) -> Copy:
     database.execute("PRAGMA foreign_keys = OFF")
     keys = KeyRing(folder / "keys")
     log = Log(engine, keys)
-    return Copy(engine, pristine, database, log.vkey, keys, log)
+    known = Known(witness_vkeys(WitnessSpec(str(folder / "witness"))))
+    return Copy(engine, pristine, database, log.vkey, keys, log, known)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,8 @@ def copy(shared: Copy) -> Copy:
 def test_the_untouched_copy_holds(copy: Copy) -> None:
     report = copy.verify(vault=True)
     assert (report.ok, report.size, report.first_broken) == (True, ENTRIES, None)
+    assert (report.vouched, report.unchecked) == (SIGNED, 0)
+    assert verify(copy.engine, copy.vkey).unchecked == SIGNED  # by somebody, as far as this reader knows
 
 
 def flipped(value: object, chance: random.Random) -> object:
@@ -371,6 +373,10 @@ def test_a_rewrite_with_the_stolen_key_is_found_by_whoever_kept_a_checkpoint(cop
     edit_leaf(copy, 16)
     rebuild_tree(copy)
     sign_everything(copy)
+    assert "genguard-witness" in str(
+        copy.verify().problems[0]
+    )  # whose stored word the thief cannot rewrite, only remove
+    copy.database.execute("DELETE FROM log_cosignature")
     assert copy.verify().ok  # nothing inside one database can show this: that is what kept checkpoints are for
     report = copy.verify(against=kept)
     assert not report.ok
@@ -385,6 +391,7 @@ def test_a_cut_tail_is_found_by_whoever_kept_a_checkpoint(copy: Copy, size: int)
         copy.database.execute(f"DELETE FROM {table} WHERE {column} >= ?", (size,))
     assert copy.verify().first_broken == size
     copy.database.execute("DELETE FROM log_checkpoint WHERE size > ?", (size,))
+    copy.database.execute("DELETE FROM log_cosignature WHERE size > ?", (size,))
     assert copy.verify().first_broken == size
     rebuild_tree(copy)
     assert copy.verify().ok  # an honest log of that size looks just like this
@@ -411,6 +418,49 @@ def test_a_checkpoint_of_another_log_is_no_comparison(copy: Copy, tmp_path: Path
     assert not verify(copy.engine, signer.vkey).ok  # nor does another key fit this log
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("line = (SELECT line FROM log_cosignature WHERE size = 9)", "does not match"),
+        ("line = :forged", "by another key"),
+        ("line = :retimed", "does not match"),
+        ("line = :stranger", "it is by 'w.example'"),
+        ("line = :stranger, witness = 'another'", "it is by 'w.example'"),
+        ("line = ''", "not one signature line"),
+        ("line = line || line", "not one signature line"),
+        ("line = replace(line, char(10), '')", "not one signature line"),
+        ("line = 'nonsense' || char(10)", "malformed"),
+        ("line = replace(line, ' ', '  ')", "malformed"),
+        ("witness = 'another'", "it is by 'genguard-witness"),
+        ("size = 1", "does not match"),
+        ("size = 5000", "no such checkpoint"),
+    ],
+)
+def test_a_stored_cosignature_that_is_forged_moved_or_malformed_is_named(copy: Copy, change: str, words: str) -> None:
+    text = split_note(copy.value("SELECT note FROM log_checkpoint WHERE size = 22"))[0]
+    name = copy.value("SELECT witness FROM log_cosignature WHERE size = 22")
+    stored = base64.b64decode(copy.value("SELECT line FROM log_cosignature WHERE size = 22").split(" ")[2])
+    retimed = stored[:11] + bytes([stored[11] ^ 1]) + stored[12:]
+    lines = {
+        "forged": Cosigner(name, Ed25519PrivateKey.generate()).sign(text, 1),
+        "retimed": f"\u2014 {name} {base64.b64encode(retimed).decode()}\n",
+        "stranger": Cosigner("w.example", Ed25519PrivateKey.generate()).sign(text, 1),
+    }
+    copy.database.execute(f"UPDATE log_cosignature SET {change} WHERE size = 22", lines)
+    report = copy.verify()
+    assert (report.ok, report.first_broken, len(report.problems)) == (False, None, 1)
+    assert words in str(report.problems[0])
+    assert re.search(r"under the checkpoint at (22|1|5000) entries", str(report.problems[0]))
+
+
+def test_a_cosignature_by_a_stranger_is_counted_and_not_believed(copy: Copy) -> None:
+    text = split_note(copy.value("SELECT note FROM log_checkpoint WHERE size = 22"))[0]
+    line = Cosigner("w.example", Ed25519PrivateKey.generate()).sign(text, 1)
+    copy.database.execute("INSERT INTO log_cosignature VALUES (22, 'w.example', ?)", (line,))
+    report = copy.verify()
+    assert (report.ok, report.vouched, report.unchecked) == (True, SIGNED, 1)
+
+
 @pytest.mark.parametrize("size", [1, 22, ENTRIES])
 def test_checkpoints_cannot_be_forged_moved_or_dropped_unseen(copy: Copy, size: int) -> None:
     forged = NoteSigner("genguard", Ed25519PrivateKey.generate()).sign(Checkpoint("genguard", size, bytes(32)).text)
@@ -427,6 +477,7 @@ def test_checkpoints_cannot_be_forged_moved_or_dropped_unseen(copy: Copy, size: 
         assert not copy.verify().ok, change
         copy.restore()
     copy.database.execute("DELETE FROM log_checkpoint WHERE size = ?", (size,))
+    copy.database.execute("DELETE FROM log_cosignature WHERE size = ?", (size,))
     report = copy.verify()
     assert report.ok == (size != ENTRIES)  # older checkpoints may be thinned out; the newest must be there
     if size == ENTRIES:
@@ -513,6 +564,7 @@ def test_bytes_flipped_in_the_file_are_found_or_change_nothing(original: Path, t
     data = (original / "guard.db").read_bytes()
     pristine = contents(original / "guard.db")
     vkey = NoteSigner("genguard", KeyRing(original / "keys").signing_key("log")).vkey
+    known = Known(witness_vkeys(WitnessSpec(str(original / "witness"))))
     chance = random.Random(3)
     path = tmp_path / "flipped.db"
     verdicts = {"found": 0, "refused": 0, "harmless": 0}
@@ -524,7 +576,7 @@ def test_bytes_flipped_in_the_file_are_found_or_change_nothing(original: Path, t
         path.write_bytes(changed)
         engine = open_engine(f"sqlite:///{path}")
         try:
-            report = verify(engine, vkey)
+            report = verify(engine, vkey, known=known)
             verdict = "harmless" if report.ok else "found"
         except GuardError:
             verdict = "refused"

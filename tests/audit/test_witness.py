@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from sqlalchemy import Engine, delete, insert, select
 from typer.testing import CliRunner
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, split_note
+from guard.audit.checkpoint import ML_DSA_44, Checkpoint, NoteKey, NoteSigner, open_checkpoint, split_note
 from guard.audit.cosign import cosignatures
 from guard.audit.draft import Draft
 from guard.audit.log import Log
+from guard.audit.publish import keep
 from guard.audit.read import Reader
 from guard.audit.receipt import verify_receipt
 from guard.audit.verify import verify
-from guard.audit.witness import Conflict, FileWitness, HttpWitness, Witness, open_witness
+from guard.audit.witness import Conflict, FileWitness, HttpWitness, Witness, open_witness, witness_vkeys
 from guard.cli import audit
 from guard.errors import ConfigError, WitnessError
 from guard.keys import KeyRing
@@ -329,10 +331,10 @@ def test_a_checkpoint_that_was_thinned_out_while_the_witness_signed_comes_back(
 ) -> None:
     watched.append([draft()])
     publisher = watched._witness()
-    checkpoint, note, proof = publisher._submission(publisher._told)
+    _, note, proof = publisher._submission(publisher._told)
     line = publisher.witness.add_checkpoint(publisher._told, proof, note)
     watched.append([draft()])  # replaces the checkpoint that is just being signed
-    publisher._keep(checkpoint, note, line)
+    keep(engine, publisher.witness.name, note, line)
     with reading(engine) as connection:
         assert list(connection.execute(select(LogCheckpoint.size).order_by(LogCheckpoint.size)).scalars()) == [1, 2]
     assert verify(engine, watched.vkey).ok
@@ -501,7 +503,33 @@ def test_the_command_shows_both_sides_and_cosigns(tmp_path: Path, monkeypatch: p
     assert (data["before"], data["size"]) == (4, 5)
     assert list(cosignatures(data["checkpoint"], [data["vkey"]]))
     assert run("checkpoint") == data["checkpoint"]
+    assert "signed by others under its checkpoints, and checked: 2\n" in run("verify")
+    monkeypatch.delenv("GUARD_WITNESS")
+    assert "not checked: 2; name them with --witness-key" in run("verify")
+    assert "and checked: 2" in run("verify", "--witness-key", data["vkey"])
+    assert json.loads(run("verify", "--json", "--witness-key", data["vkey"]))["vouched"] == 2
     engine.dispose()
+
+
+def test_the_keys_of_a_configured_witness_are_known_without_making_any(tmp_path: Path, service: TlogWitness) -> None:
+    assert witness_vkeys(None) == []
+    assert witness_vkeys(WitnessSpec(str(tmp_path / "w"))) == []
+    assert not (tmp_path / "w").exists()
+    key = NoteSigner("genguard", KeyRing(tmp_path).signing_key("log")).vkey
+    assert witness_vkeys(WitnessSpec(str(tmp_path / "w"))) == []
+    assert [FileWitness(tmp_path / "w", key).vkey] == witness_vkeys(WitnessSpec(str(tmp_path / "w")))
+    spec = WitnessSpec(service.url, f"{service.vkey} {TlogWitness().vkey}")  # it has changed its key
+    assert witness_vkeys(spec)[0] == open_witness(spec, key).vkey == service.vkey
+    assert len(witness_vkeys(spec)) == 2
+
+
+def test_a_witness_over_http_may_sign_with_ml_dsa(service: TlogWitness, grown: Grown) -> None:
+    private = MLDSA44PrivateKey.generate()
+    key = NoteKey(service.name, ML_DSA_44, private.public_key().public_bytes_raw())
+    text = split_note(grown.note(1))[0]
+    service.answer = (200, (service.cosign(text) + key.line(text, private, NOW)).encode())
+    line = HttpWitness(service.url, key.vkey, grown.signer.vkey).add_checkpoint(0, [], grown.note(1))
+    assert list(cosignatures(grown.note(1) + line, [key.vkey])) == [(key.vkey, NOW)]
 
 
 def run(*words: str) -> str:

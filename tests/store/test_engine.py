@@ -10,11 +10,11 @@ import traceback
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from guard.errors import ConfigError, MissingExtra, NotMigrated, RecordError
-from guard.store.engine import current, open_engine, reading, require_current, snapshot, upgrade, writing
+from guard.store.engine import current, open_engine, reading, require_current, share, snapshot, upgrade, writing
 from guard.store.failure import explain
 
 
@@ -127,6 +127,22 @@ def test_a_snapshot_does_not_move(tmp_path: Path) -> None:
             writer.execute(text("INSERT INTO t VALUES (1)"))
         assert reader.execute(text("SELECT count(*) FROM t")).scalar() == 0
     engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_snapshot_can_be_shared(engine: Engine) -> None:
+    count = text("SELECT count(*) FROM log_head")
+    with snapshot(engine) as one:
+        name = share(one)
+        with writing(engine) as other:
+            other.execute(text("INSERT INTO log_head VALUES ('x', 0, '')"))
+        with snapshot(engine, name) as two:
+            assert two.execute(count).scalar_one() == 0
+            for wrong in ("00000003-0000001B-9", "'; DROP TABLE log_entry; --"):
+                with pytest.raises(SQLAlchemyError), snapshot(engine, wrong):
+                    pass
+    with snapshot(engine) as later:
+        assert later.execute(count).scalar_one() == 1
 
 
 def test_text_that_is_not_utf8_can_be_read(tmp_path: Path) -> None:
