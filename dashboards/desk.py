@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from guard.audit.read import Entry, Reader
 from guard.audit.receipt import to_json, verify_receipt
 from guard.audit.vault import Vault
 from guard.audit.verify import Report, verify
-from guard.errors import EvidenceError, GuardError, NotMigrated
+from guard.errors import EvidenceError, GuardError, NotMigrated, OperationError
 from guard.keys import KeyRing
 from guard.policy import load as policies
 from guard.settings import Settings
@@ -55,6 +56,10 @@ def _open(store: str, home: str) -> Desk:
     keys = KeyRing(chosen.keys)
     engine = open_engine(chosen.store_url)
     log = Log(engine, keys, origin=chosen.origin, witness=chosen.witness_spec)
+    with contextlib.suppress(
+        OperationError
+    ):  # what cannot be numbered now is not shown yet; the pages say what is wrong
+        log.settle()
     return Desk(engine, log, Reader(engine, Vault(keys)), chosen, [])
 
 

@@ -11,6 +11,7 @@ from dashboards import desk, pictures, safe, words
 from guard import review
 from guard.audit.read import Entry
 from guard.errors import EvidenceError
+from guard.policy.counterfactual import Change
 from guard.types import Content, Image, Text
 
 
@@ -101,6 +102,22 @@ def _reason(reason: review.Reason, flags: Sequence[review.Flag], said: str) -> s
     found = found or [flag for flag in flags if not flag.rules and flag.checker in reason.checkers]
     what = desk.names(list(dict.fromkeys(review.category_words(flag.category) for flag in found)))
     return safe.Line(f"Rule {reason.rule}", " ".join(filter(None, [said, f"Found: {what}." if what else ""])))
+
+
+def whatif(fields: Mapping[str, Any]) -> None:
+    """The least that would have changed the decision."""
+    explained = review.explained(fields, desk.policy(fields))
+    if explained is not None and explained.changes:
+        st.subheader("What would have changed it", anchor=False)
+        safe.why(_change(change) for change in explained.changes)
+
+
+def _change(change: Change) -> safe.Line:
+    said = review.edits_words(change)
+    rules = desk.names(change.decision.rules)
+    return safe.Line(
+        said[:1].upper() + said[1:], f"{words.ACTION[change.decision.action.label]}{f' by {rules}' if rules else ''}"
+    )
 
 
 def findings(flags: Mapping[str, Sequence[review.Flag]], kind: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guard.digest import JSON
+from guard.operators import Redaction
 from guard.types import (
     Action,
     CheckResult,
@@ -17,7 +18,6 @@ from guard.types import (
     Outcome,
     PolicyRef,
     Receipt,
-    Redaction,
     Region,
     Span,
     Stage,
@@ -99,8 +99,8 @@ def decision_from(data: Mapping[str, Any]) -> Decision:
 
 
 def redaction_data(stage: Stage, redaction: Redaction) -> Data:
-    """A redaction at a stage."""
-    return {"stage": stage.value, **redaction._asdict()}
+    """A redaction at a stage; of its operator the name."""
+    return {"stage": stage.value, **redaction._asdict(), "operator": redaction.operator.name}
 
 
 def layer_data(layer: Layer) -> Data:

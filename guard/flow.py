@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Generator as Steps
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
 from guard.errors import CallerError
-from guard.policy.decide import STAMP, Context, decide, redact, redactions
+from guard.operators import KEYED, Redaction
+from guard.policy.decide import STAMP, Context, decide, redactions
+from guard.redactor import Redactor
 from guard.types import (
     Action,
     CheckResult,
@@ -27,7 +29,6 @@ from guard.types import (
     Item,
     Outcome,
     Policy,
-    Redaction,
     Request,
     Stage,
     Stamp,
@@ -65,10 +66,17 @@ class Verdict:
     decision: Decision
     redactions: tuple[tuple[Stage, Redaction], ...] = ()
 
+    def cuts(self, stage: Stage) -> list[Redaction]:
+        """What has to go at a stage."""
+        return [cut for where, cut in self.redactions if where is stage]
+
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """Everything that one entry records. `stage` is where the flow stopped; `continues` the entry of a held prompt."""
+    """Everything that one entry records. `stage` is where the flow stopped; `continues` the entry of a held prompt.
+
+    `pseudonyms` are those that were given, with their values; `restored` says how many of the answer were turned back.
+    """
 
     kind: str
     request: Request
@@ -79,6 +87,8 @@ class Deed:
     release: Content | None = None
     stamp: Stamp | None = None
     continues: int | None = None
+    pseudonyms: Mapping[str, str] = field(default_factory=dict)
+    restored: int = 0
 
 
 class Services(Protocol):
@@ -92,6 +102,9 @@ class Services(Protocol):
     def look(self, items: Sequence[Item]) -> list[list[CheckResult]]:
         """The results of all checkers for each item; all items are of one stage."""
 
+    def redactor(self, request: Request) -> Redactor:
+        """What redacts this request's texts, with the keys that hashes, encryption and pseudonyms need."""
+
     def mark(self, request: Request, content: Content, generated: Generated) -> tuple[Content, Stamp]:
         """The content as it may be released, with its stamp; a mark that cannot be made is reported in the stamp."""
 
@@ -103,7 +116,7 @@ class Services(Protocol):
 
 
 def generation(services: Services, request: Request, generator: Generator) -> Flow:
-    """Check input → generate → check output → decide → redact → stamp → record → release."""
+    """Check input → redact → generate → check output → decide → redact → restore → stamp → record → release."""
     policy = services.policy
     earlier = yield Call(services.earlier, (request,))
     if isinstance(earlier, Outcome):
@@ -118,7 +131,8 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
         outcome: Outcome = yield Call(services.record, (Deed(kind, request, before, Stage.INPUT),))
         return outcome
 
-    prompt = redacted(request.prompt, before, Stage.INPUT)
+    redactor: Redactor = (yield Call(services.redactor, (request,))) if needs_keys(policy) else Redactor()
+    prompt = redactor.redacted(request.prompt, before.cuts(Stage.INPUT), Stage.INPUT)
     try:
         generated: Generated = yield Generate(generator, replace(request, prompt=prompt))
     except Exception as error:
@@ -128,39 +142,50 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
     answer = Item(generated.content, Stage.OUTPUT, prompt=request.prompt, sources=request.sources)
     [checked] = yield Call(services.look, ([answer],))
     # A reviewer has ruled on the prompt, so only what the answer shows decides from here on.
-    results = (*(seen if approved is None else ()), *checked)
+    results = (*(seen if approved is None else ()), *redactor.foreign(checked, generated.content))
     after = judge(policy, request, (asked, answer), results)
-    release = stamp = None
+    release, stamp, restored = None, None, 0
     if after.decision.action < Action.BLOCK:
-        content = redacted(generated.content, after, Stage.OUTPUT)
+        content = redactor.redacted(generated.content, after.cuts(Stage.OUTPUT), Stage.OUTPUT)
+        content, restored = redactor.restored(content)
         release, stamp = yield Call(services.mark, (request, content, generated))
         missing = missing_marks(policy, release, stamp)
         if missing:
             after = judge(policy, request, (asked, answer), (*results, missing))
-            release = stamp = None
-    deed = Deed(kind, request, after, Stage.OUTPUT, generated.content, generated, release, stamp, approved)
+            release, stamp, restored = None, None, 0
+    given = redactor.pseudonyms
+    deed = Deed(
+        kind, request, after, Stage.OUTPUT, generated.content, generated, release, stamp, approved, given, restored
+    )
     outcome = yield Call(services.record, (deed,))
     return outcome
 
 
-def examination(policy: Policy, request: Request, item: Item, results: Sequence[CheckResult]) -> Deed:
+def examination(
+    policy: Policy, request: Request, item: Item, results: Sequence[CheckResult], redactor: Redactor
+) -> Deed:
     """The same decision for content that was made elsewhere; nothing is generated or stamped."""
     checked = judge(policy, request, (item,), tuple(results))
-    release = redacted(item.content, checked, item.stage) if checked.decision.action < Action.BLOCK else None
-    return Deed("check", request, checked, item.stage, item.content, release=release)
+    allowed = checked.decision.action < Action.BLOCK
+    release = redactor.redacted(item.content, checked.cuts(item.stage), item.stage) if allowed else None
+    return Deed("check", request, checked, item.stage, item.content, release=release, pseudonyms=redactor.pseudonyms)
 
 
 def judge(policy: Policy, request: Request, items: tuple[Item, ...], results: tuple[CheckResult, ...]) -> Verdict:
     """Decide, and find what has to be taken out."""
     context = Context.of(request, *items)
-    taken = [(item.stage, cut) for item in items for cut in redactions(policy, context, results, item.stage)]
+    taken = [
+        (item.stage, cut)
+        for item in items
+        if isinstance(item.content, Text)
+        for cut in redactions(policy, context, results, item.stage, item.content.text)
+    ]
     return Verdict(context, results, decide(policy, context, results), tuple(taken))
 
 
-def redacted(content: Content, verdict: Verdict, stage: Stage) -> Content:
-    """Text without what has to go at this stage."""
-    cuts = [cut for where, cut in verdict.redactions if where is stage]
-    return Text(redact(content.text, cuts)) if isinstance(content, Text) and cuts else content
+def needs_keys(policy: Policy) -> bool:
+    """Whether a rule hashes, encrypts or gives pseudonyms."""
+    return any(rule.operator.name in KEYED for rule in policy.rules)
 
 
 def missing_marks(policy: Policy, content: Content, stamp: Stamp) -> CheckResult | None:

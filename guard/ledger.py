@@ -20,6 +20,7 @@ from guard.flow import Deed
 from guard.keys import KeyRing
 from guard.policy.decide import severity
 from guard.provenance.stamp import manifest_sha256
+from guard.redactor import ROLE as PSEUDONYMS
 from guard.store.engine import current, open_engine, require_current, upgrade
 from guard.types import (
     Ack,
@@ -59,8 +60,9 @@ class Ledger:
         witness: WitnessSpec | None = None,
         deployment: Mapping[str, JSON] = {},
     ) -> None:
-        if policy.acks and witness is None:
-            waiting = ", ".join(action.label for action in policy.acks)
+        waits = [action.label for action, ack in policy.acks.items() if ack is Ack.WITNESSED]
+        if waits and witness is None:
+            waiting = ", ".join(waits)
             raise ConfigError(
                 f"the policy lets {waiting} wait for a witness, and there is none: set GUARD_WITNESS to a folder elsewhere,"
                 " or to a witness's URL"
@@ -71,14 +73,16 @@ class Ledger:
         require_current(self.engine)
         self.log = Log(self.engine, keys, origin=origin, clock=clock, witness=witness)
         self.log.compare()  # a record that went back is said at once, not at the first request
+        self.log.settle()
         self.reader = Reader(self.engine, self.log.vault)
         self._policy = policy
         self._deployment = dict(deployment)
         self._record_policy(effective)
 
     def close(self) -> None:
-        """Show the witness what was recorded, where there is one, and let go of the database."""
+        """Number what was recorded, show it to the witness, where there is one, and let go of the database."""
         try:
+            self.log.settle()
             self.log.catch_up()
         finally:
             self.engine.dispose()
@@ -111,10 +115,9 @@ class Ledger:
                     )
 
         try:
-            waits = any(self._waits(deed.verdict.decision.action) for deed in deeds)
-            appended = self.log.append(
-                drafts, within=open_cases if any(cases) else None, ack=Ack.WITNESSED if waits else Ack.SEQUENCED
-            )
+            acks = [self._ack(deed.verdict.decision.action) for deed in deeds]
+            ack = max(acks, key=tuple(Ack).index, default=Ack.SEQUENCED)
+            appended = self.log.append(drafts, within=open_cases if any(cases) else None, ack=ack)
         except AlreadyRecorded:
             # Another caller with the same request id was faster: its outcome stands, ours was never released. It is ours to
             # hand out only where the request was the same.
@@ -122,7 +125,7 @@ class Ledger:
                 if (entry := self._newest(deed.request.id)) is not None and deed.kind != "check":
                     self._require_same(entry, deed.request)
             return [self.collect(deed.request.id) for deed in deeds]
-        return [_outcome(deed, case, entry.receipt) for deed, case, entry in zip(deeds, cases, appended, strict=True)]
+        return [_outcome(deed, case, entry) for deed, case, entry in zip(deeds, cases, appended, strict=True)]
 
     def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
         """Append that the model failed, with the kind of error and never its text, which may quote the prompt."""
@@ -158,6 +161,7 @@ class Ledger:
         return self._outcome_from(entry)
 
     def _newest(self, request_id: str) -> Entry | None:
+        self.log.settle(request_id)  # it may be durable and have no number yet
         found = [entry for entry in self.reader.history(request_id) if entry.kind in OUTCOMES]
         return max(found, key=lambda entry: entry.seq) if found else None
 
@@ -189,18 +193,18 @@ class Ledger:
             decision=decision,
             results=tuple(result_from(result) for result in self.details(entry)["results"]),
             content=content,
-            receipt=self._receipt(proved, decision.action),
+            proof=self._receipt(proved, decision.action),
             stamp=self._stamp_from(entry, content) if content else None,
             case=fields["case"],
             replayed=True,
         )
 
-    def _waits(self, action: Action) -> bool:
-        return self._policy.acks.get(action) is Ack.WITNESSED
+    def _ack(self, action: Action) -> Ack:
+        return self._policy.acks.get(action, Ack.SEQUENCED)
 
     def _receipt(self, seq: int, action: Action) -> Receipt:
         """What was recorded while the witness could not be reached still waits for it."""
-        if self._waits(action):
+        if self._ack(action) is Ack.WITNESSED:
             return self.log.witnessed(seq)
         receipt = self.reader.receipt(seq)
         if receipt is None:
@@ -279,6 +283,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "output": deed.output,
         "release": deed.release,
         "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,
+        PSEUDONYMS: _text(deed.pseudonyms) if deed.pseudonyms else None,
     }
     shortened = len(canonical(details)) > LONGEST_DETAILS
     if shortened:
@@ -292,6 +297,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "policy": policy,
         **details,
         "shortened": shortened,
+        "restored": deed.restored,
         "decision": decision,
         "basis": _basis(deed),
         "guard": VERSION,
@@ -349,7 +355,7 @@ def preview(deed: Deed) -> dict[str, Any]:
     }
 
 
-def _outcome(deed: Deed, case: str | None, receipt: Receipt) -> Outcome:
+def _outcome(deed: Deed, case: str | None, entry: Appended) -> Outcome:
     state = _state(deed)
     released = state is State.RELEASED
     return Outcome(
@@ -358,7 +364,7 @@ def _outcome(deed: Deed, case: str | None, receipt: Receipt) -> Outcome:
         decision=deed.verdict.decision,
         results=deed.verdict.results,
         content=deed.release if released else None,
-        receipt=receipt,
+        proof=entry.prove if entry.number is None else entry.receipt,
         stamp=deed.stamp if released else None,
         case=case,
     )

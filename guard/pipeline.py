@@ -13,7 +13,7 @@ from guard import settings
 from guard.audit.draft import check_request_id, utcnow
 from guard.digest import JSON, canonical
 from guard.errors import CallerError
-from guard.flow import Deed, adrive, drive, examination, generation
+from guard.flow import Deed, adrive, drive, examination, generation, needs_keys
 from guard.generators.adapt import adapt
 from guard.isolate import Workers
 from guard.keys import KeyRing
@@ -22,6 +22,7 @@ from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
 from guard.provenance.certs import configured_identity
 from guard.provenance.stamp import Stamper
+from guard.redactor import Redactor, redactor, reidentify
 from guard.types import (
     CheckResult,
     Content,
@@ -163,7 +164,7 @@ class Guard:
         ]
         results = self.look(items)
         return [
-            examination(self.policy, request, item, seen)
+            examination(self.policy, request, item, seen, self.redactor(request))
             for request, item, seen in zip(requests, items, results, strict=True)
         ]
 
@@ -172,6 +173,10 @@ class Guard:
     def collect(self, request_id: str) -> Outcome:
         """The outcome of an earlier request as it stands now: content that a reviewer approved is released here."""
         return self.ledger.collect(request_id)
+
+    def reidentify(self, request_id: str, text: str, *, by: str, reason: str) -> str:
+        """A text with the pseudonyms and encrypted values of a request turned back; who reads it, and why, is recorded."""
+        return reidentify(self.ledger.log, self.keys, request_id, text, by=by, reason=reason)
 
     def close(self) -> None:
         """Stop the checkers and let go of the database."""
@@ -195,6 +200,10 @@ class Guard:
     def look(self, items: Sequence[Item]) -> list[list[CheckResult]]:
         """See `guard.flow.Services`."""
         return self._workers.check(items[0].stage, items) if items else []
+
+    def redactor(self, request: Request) -> Redactor:
+        """See `guard.flow.Services`."""
+        return redactor(self.keys, self.ledger.log.vault, request) if needs_keys(self.policy) else Redactor()
 
     def mark(self, request: Request, content: Content, generated: Generated) -> tuple[Content, Stamp]:
         """See `guard.flow.Services`."""

@@ -63,6 +63,12 @@ def params_model(use: str) -> type[BaseModel] | None:
     return model
 
 
+def categories(use: str) -> frozenset[str] | None:
+    """What a checker may report, or None where it does not say."""
+    found: frozenset[str] | None = getattr(checker_class(use), "categories", None)
+    return found
+
+
 def build_checker(use: str, params: Mapping[str, JSON]) -> Checker:
     """Make a checker. Whatever its constructor raises goes through."""
     model = params_model(use)

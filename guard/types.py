@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
+from guard.operators import LABEL, Operator
 
 
 class Action(enum.IntEnum):
@@ -55,9 +56,13 @@ class State(enum.StrEnum):
 
 
 class Ack(enum.StrEnum):
-    """What an outcome waits for: `sequenced`, its entry is durable and under a signed checkpoint; `witnessed`, somebody else
-    has cosigned that, so that not even whoever holds the database and the keys can take it back unseen."""
+    """What an outcome waits for, each more than the one before.
 
+    `durable`: its entry is committed; its number, and with it the receipt, comes later or when the receipt is asked for.
+    `sequenced`: it is under a signed checkpoint. `witnessed`: somebody else has cosigned that, so that not even whoever
+    holds the database and the keys can take it back unseen."""
+
+    DURABLE = "durable"
     SEQUENCED = "sequenced"
     WITNESSED = "witnessed"
 
@@ -261,6 +266,7 @@ class Rule:
     when: str | None = None
     mode: Mode = Mode.ENFORCE
     description: str = ""
+    operator: Operator = LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,15 +301,6 @@ class PolicyRef(NamedTuple):
     name: str
     version: str
     digest: str
-
-
-class Redaction(NamedTuple):
-    """Characters to be replaced, and why."""
-
-    start: int
-    end: int
-    category: str
-    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,17 +374,23 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one request. `content` is None when nothing is released."""
+    """What happened to one request. `content` is None when nothing is released; `proof` is the receipt, or makes it where the
+    policy waits for no more than a durable entry."""
 
     request_id: str
     state: State
     decision: Decision
     results: tuple[CheckResult, ...]
     content: Content | None
-    receipt: Receipt
+    proof: Receipt | Callable[[], Receipt] = field(repr=False)
     stamp: Stamp | None = None
     case: str | None = None
     replayed: bool = False
+
+    @property
+    def receipt(self) -> Receipt:
+        """The proof that its entry is in the record. Where that has no number yet it gets one now; RecordError if it cannot."""
+        return self.proof if isinstance(self.proof, Receipt) else self.proof()
 
     def raise_for_action(self) -> Outcome:
         """Return self when the content was released; raise HeldForReview or Blocked otherwise."""

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,20 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         engine.dispose()
         yield url
         return
-    server: Engine = request.getfixturevalue("template")
+    with copied(request.getfixturevalue("template")) as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(template: Engine) -> Iterator[str]:
+    """A migrated, empty PostgreSQL database."""
+    with copied(template) as url:
+        yield url
+
+
+@contextmanager
+def copied(server: Engine) -> Iterator[str]:
+    """A copy of the template, for one test."""
     name = "t" + new_id().replace("-", "")
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard import envelope
+from guard.operators import Redaction
 from guard.types import (
     Action,
     Audio,
@@ -23,7 +24,6 @@ from guard.types import (
     Outcome,
     PolicyRef,
     Receipt,
-    Redaction,
     Region,
     Span,
     Stage,
@@ -144,7 +144,7 @@ def test_the_words_of_a_finding() -> None:
 
 def test_the_words_of_a_redaction() -> None:
     data = envelope.redaction_data(Stage.OUTPUT, Redaction(1, 4, "NAME", "mask"))
-    assert data == {"stage": "output", "start": 1, "end": 4, "category": "NAME", "rule": "mask"}
+    assert data == {"stage": "output", "start": 1, "end": 4, "category": "NAME", "rule": "mask", "operator": "replace"}
 
 
 def test_an_action_that_there_is_not() -> None:

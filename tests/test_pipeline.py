@@ -232,7 +232,7 @@ def test_the_same_request_id_generates_once(make: Make) -> None:
     first = g.wrap(model)("hi", id="same", temperature=0.5)
     second = g.wrap(model)("hi", id="same", temperature=0.5)
     assert (second.content, second.replayed, len(model.seen)) == (Text("one"), True, 1)
-    assert replace(second, replayed=False, receipt=first.receipt).stamp == first.stamp
+    assert replace(second, replayed=False, proof=first.proof).stamp == first.stamp
     assert second.results[0].checker == first.results[0].checker
     for changed in ({"prompt": "ho"}, {"temperature": 0.6}, {"requester": "x"}):
         with pytest.raises(IdempotencyConflict):

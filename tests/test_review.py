@@ -491,6 +491,22 @@ def test_where_the_redacted_text_differs() -> None:
     assert review.replaced(original, shown + "!", fields(redactions=cuts), "output") == ()
 
 
+@pytest.mark.parametrize(
+    ("operator", "put"),
+    [("mask", "***"), ("redact", ""), ("pseudonym", "[P_1]"), ("hash", "[P:hmac-00000000:ab]"), (None, "[P]")],
+)
+def test_where_the_redacted_text_differs_whatever_the_operator(operator: str | None, put: str) -> None:
+    cuts = [{"stage": "output", "start": 5, "end": 8, "category": "P", "rule": "r", "operator": operator}]
+    spots = review.replaced("call 555 now", f"call {put} now", fields(redactions=cuts), "output")
+    assert spots == ((5, 5 + len(put), "P"),)
+    assert review.replaced("call 555 now", f"call {put} then", fields(redactions=cuts), "output") == ()
+
+
+def test_a_text_of_ones_own_says_not_where_it_ends() -> None:
+    cuts = [{"stage": "output", "start": 5, "end": 8, "category": "P", "rule": "r", "operator": "replace"}]
+    assert review.replaced("call 555 now", "call him now", fields(redactions=cuts), "output") == ()
+
+
 def test_overview_adds_up(small: Any) -> None:
     seed.month(small, outcomes=40)
     seen = review.overview(small.engine, since="0", zone=UTC)

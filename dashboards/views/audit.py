@@ -253,6 +253,7 @@ def outcome(entry: Entry) -> None:
     content(entry, flags)
     st.subheader("Findings", anchor=False)
     panels.findings(flags, str(fields.get("content_kind")))
+    panels.whatif(fields)
 
 
 def content(entry: Entry, flags: Mapping[str, Sequence[review.Flag]]) -> None:

@@ -14,21 +14,24 @@ from guard.audit.read import Entry
 from guard.digest import JSON
 from guard.store.engine import reading
 from guard.store.tables import LogEntry
+from guard.types import Text
 
 ACCESS = "access"
 SPACING = timedelta(minutes=10)
 
 
-def note(log: Log, entry: Entry, roles: Sequence[str], *, who: str, why: str) -> bool:
+def note(log: Log, entry: Entry, roles: Sequence[str], *, who: str, why: str, reason: str = "") -> bool:
     """Record that `who` is about to read these contents of an entry. False: that was recorded within ten minutes.
 
-    Call it before the content is shown: when it cannot be recorded, RecordError says so and nothing may be shown.
+    A `reason` in words is sealed, and recorded each time. Call it before the content is shown: when it cannot be recorded,
+    RecordError says so and nothing may be shown.
     """
     wanted = sorted(set(roles))
-    if not wanted or _noted(log, entry.seq, who, set(wanted)):
+    if not wanted or (not reason and _noted(log, entry.seq, who, set(wanted))):
         return False
     fields: dict[str, JSON] = {"of": entry.seq, "by": who, "roles": wanted, "why": why}
-    log.append([Draft(ACCESS, entry.request_id, fields, subject=entry.subject)])
+    bodies = {"reason": Text(reason)} if reason else {}
+    log.append([Draft(ACCESS, entry.request_id, fields, bodies, entry.subject)])
     return True
 
 

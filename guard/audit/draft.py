@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from guard.audit import merkle
 from guard.audit.tree import action_of, state_of
-from guard.audit.vault import POLICY, Sealed, Vault, day_key
+from guard.audit.vault import POLICY, Sealed, Vault, day_key, reason_key
 from guard.digest import JSON, canonical
 from guard.errors import CallerError, RecordError
 from guard.types import Content
@@ -47,6 +47,7 @@ class Ready(NamedTuple):
     row: tuple[Any, ...]
     bodies: tuple[tuple[str, Sealed], ...]
     once: tuple[str, str] | None = None  # request id and kind, where such an entry may exist only once
+    draft: Draft | None = None  # what it was sealed from, while it can still be sealed again
 
     @property
     def id(self) -> str:
@@ -77,14 +78,16 @@ def prepare(draft: Draft, vault: Vault, now: datetime, clock: str, at: str) -> R
         merkle.leaf_hash(data), data, draft.subject,
     )  # fmt: skip
     once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
-    return Ready(row, sealed, once)
+    return Ready(row, sealed, once, draft)
 
 
 def _key_ref(draft: Draft, at: str) -> str:
-    """Whose key seals the contents of an entry."""
+    """Whose key seals the contents of an entry. `guard.audit.spent` says the same in SQL."""
     if draft.kind == "policy":
         return POLICY
-    return draft.subject if draft.subject and draft.kind not in KEPT else day_key(at)
+    if draft.kind in KEPT:
+        return reason_key(at)
+    return draft.subject or day_key(at)
 
 
 def _require_valid(draft: Draft) -> None:

@@ -1,25 +1,26 @@
 """Erasing content: by request of the person, by entry, or by age; and the legal holds that forbid it.
 
 The order is: first the transaction that empties the rows and appends the entry that says so, then the destruction of the
-key. A crash in between leaves a record that verifies and a key that opens nothing in it, and a second run destroys the key.
-The other order could leave sealed content that nobody can open and no entry that says why.
+keys, in a transaction that looks again whether anything came meanwhile. A crash in between leaves a record that verifies and
+keys that open nothing in it; a second run, or the next retention, destroys them. The other order could leave sealed content
+that nobody can open and no entry that says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from guard.audit.draft import KEPT, Draft, timestamp
 from guard.audit.erased import ERASURE, pieces
-from guard.audit.log import Appended, Log
-from guard.audit.vault import day_key
+from guard.audit.log import Append, Appended, Log
+from guard.audit.spent import destroy_unused, left_over, refs_of
 from guard.digest import JSON
-from guard.errors import CallerError, ConfigError, LegalHold, RecordError
+from guard.errors import CallerError, ConfigError, LegalHold, OperationError
 from guard.store.engine import reading, scrub
 from guard.store.tables import LogBody, LogEntry, ReviewCase
 from guard.types import Content, Text
@@ -27,9 +28,11 @@ from guard.types import Content, Text
 BASIS = "GDPR Art. 17"
 SHORTEST = timedelta(days=183)  # six months: AI Act Art. 19 and 26(6)
 _AT_ONCE = 500
-_BATCH = 20_000  # bodies that one transaction of a retention run erases
-_ROUNDS = 5
+_BATCH = 5_000  # bodies that one transaction erases, in which nobody else records anything
 _HOLDS = ("hold", "release_hold")
+_ERASABLE = LogEntry.kind.not_in((*KEPT, "policy"))  # on request; by age, also what is kept about erasures
+
+Where = ColumnElement[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,106 +69,117 @@ class Done:
 def erase_subject(log: Log, subject: str, why: Why) -> Done:
     """Erase all content of a data subject (as the record calls it), and its key. Repeat it to finish an interrupted one.
 
-    What the subject asks for while this runs may be erased as well. Content that another process has sealed and not yet
-    recorded when the key goes can be opened by nobody; a second run names it in an entry of its own.
-    Raises LegalHold while the subject is under one.
+    What the subject asks for while this runs is erased as well where it is recorded before the key goes. What comes later
+    is sealed under a new key. Raises LegalHold while the subject is under one, and OperationError where it could not finish.
     """
     _require_why(why)
-    done = Done()
-    for _ in range(_ROUNDS):
-        found = _listed(log, LogEntry.subject == subject, LogEntry.kind.not_in(KEPT))
-        done = done.plus(_erase(log, found, why, subject=subject, refs=[subject]))
-        if log.vault.keys.exists(subject):
-            _require_free(log, [subject])
-            log.vault.keys.destroy([subject])
-            done = done.plus(Done(keys=1))
-        elif not found:  # what others had sealed under the key while it went is erased as well
-            break
-    return _scrubbed(log, done)
+    where, done = (LogEntry.subject == subject, _ERASABLE), Done()
+    with _resumable():
+        for span in _spans(log, where):
+            done = done.plus(_erase(log, (*where, span), why, subject=subject))
+        # A busy subject has come back by now. What it left is erased in the very transaction in which its key goes.
+        return _scrubbed(log, done.plus(_erase(log, where, why, subject=subject, key=subject)))
 
 
 def erase_entries(log: Log, why: Why, *, request_id: str | None = None, entry: int | None = None) -> Done:
-    """Erase the content of one request or one entry. The subject's key goes only when nothing is left under it."""
+    """Erase the content of one request or one entry. A key goes only when nothing is left under it."""
     _require_why(why)
     if (request_id is None) == (entry is None):
         raise CallerError("say what to erase: a request or an entry")
     which = LogEntry.request_id == request_id if entry is None else LogEntry.seq == entry
-    found = _listed(log, which, LogEntry.kind.not_in((*KEPT, "policy")))
-    with reading(log.engine) as connection:  # those whose content an interrupted run has erased already as well
-        concerned = list(connection.execute(select(LogEntry.seq).where(which)).scalars())
-    refs = _subjects(log, concerned)
-    done = _erase(log, found, why, subject=refs[0] if len(refs) == 1 else None, refs=refs)
-    return _scrubbed(log, done.plus(_destroy_unused(log, refs)))
+    with _resumable():
+        done = _erase(log, (which, _ERASABLE), why)
+        with reading(log.engine) as connection:  # those whose content an interrupted run has erased already as well
+            refs = refs_of(connection, which, _ERASABLE)
+        return _scrubbed(log, done.plus(Done(keys=destroy_unused(log, refs))))
 
 
-def _listed(log: Log, *where: ColumnElement[bool], limit: int | None = None) -> list[tuple[int, str]]:
-    """The bodies still there, in order."""
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except OperationError as error:
+        raise type(error)(f"{error}; the erasure is not finished: run the same command again") from error
+
+
+def _spans(log: Log, where: Sequence[Where]) -> Iterator[Where]:
+    """What is to be erased, in runs of entries that are not too much for one transaction; found without a lock."""
     log.settle()
-    query = select(LogBody.seq, LogBody.role).join(LogEntry, LogEntry.seq == LogBody.seq)
-    query = query.where(LogBody.erased_at.is_(None), *where).order_by(LogBody.seq, LogBody.role).limit(limit)
-    with reading(log.engine) as connection:
-        return [(seq, role) for seq, role in connection.execute(query)]
-
-
-def _subjects(log: Log, seqs: Iterable[int]) -> list[str]:
-    found: set[str] = set()
-    with reading(log.engine) as connection:
-        for some in _chunks(sorted(set(seqs))):
-            query = select(LogEntry.subject).where(LogEntry.seq.in_(some), LogEntry.subject.is_not(None)).distinct()
-            found.update(name for name in connection.execute(query).scalars() if name)
-    return sorted(found)
+    query = select(LogBody.seq).join(LogEntry, LogEntry.seq == LogBody.seq).where(LogBody.erased_at.is_(None), *where)
+    found, last = [0] * _BATCH, -1
+    while len(found) == _BATCH:
+        with reading(log.engine) as connection:
+            some = query.where(LogEntry.seq > last).order_by(LogBody.seq).limit(_BATCH)
+            found = list(connection.execute(some).scalars())
+        if found:
+            last = found[-1]
+            yield LogEntry.seq.between(found[0], last)
 
 
 def _erase(
-    log: Log, found: Sequence[tuple[int, str]], why: Why, *, subject: str | None, refs: Sequence[str], **more: JSON
+    log: Log,
+    where: Sequence[Where],
+    why: Why,
+    *,
+    subject: str | None = None,
+    key: str | None = None,
+    spare: bool = False,
+    **more: JSON,
 ) -> Done:
-    """Empty rows and append the entries that name them, in one transaction."""
-    _require_free(log, refs)
-    if not found:
-        return Done()
-    named = list(pieces(found))
+    """Empty rows and append the entries that name them, in one transaction; last, where one is given, the `key` goes.
+
+    Content under a legal hold is refused or, with `spare`, left alone.
+    """
+    query = select(LogBody.seq, LogBody.role, LogEntry.subject).join(LogEntry, LogEntry.seq == LogBody.seq)
+    query = query.where(LogBody.erased_at.is_(None), *where).order_by(LogBody.seq, LogBody.role)
+    done = Done()
+
+    def erase(connection: Connection, append: Append) -> None:
+        nonlocal done
+        on_hold = held(connection)
+        rows = [row for row in connection.execute(query) if not (spare and row.subject in on_hold)]
+        subjects = {name for name in (subject, *(row.subject for row in rows)) if name}
+        if subjects & on_hold:
+            raise LegalHold(
+                f"{min(subjects & on_hold)} is under a legal hold and nothing of it was erased: run"
+                "  guard audit release-hold  first, if it may end"
+            )
+        about = min(subjects) if len(subjects) == 1 and not spare else None
+        entries = _empty(connection, append, [(row.seq, row.role) for row in rows], why, about, more)
+        keys = log.vault.keys.existing([key]) if key else []
+        log.vault.keys.destroy(keys)
+        done = Done(len(rows), len({row.seq for row in rows}), len(keys), entries)
+
+    log.exclusively(erase)
+    return done
+
+
+def _empty(
+    connection: Connection,
+    append: Append,
+    found: Sequence[tuple[int, str]],
+    why: Why,
+    subject: str | None,
+    more: Mapping[str, JSON],
+) -> tuple[int, ...]:
     fields: dict[str, JSON] = {"by": why.by, "code": why.code, "basis": why.basis, **more}
     reason: dict[str, Content] = {"reason": Text(why.reason)} if why.reason else {}
-    drafts = [Draft(ERASURE, None, {**fields, "erased": erased}, reason, subject) for erased, _ in named]
-
-    def empty(connection: Connection, appended: Sequence[Appended]) -> None:
-        _refuse(held(connection, refs))
-        count = sum(
-            _empty(connection, some, entry.occurred_at)
-            for entry, (_, numbers) in zip(appended, named, strict=True)
-            for some in _chunks(numbers)
-        )
-        if count != len(found):
-            raise RecordError(
-                "somebody else erases at this moment: run it again to finish; nothing was erased by this run"
-            )
-
-    appended = log.append(drafts, within=empty)
-    return Done(len(found), len({seq for seq, _ in found}), 0, tuple(entry.seq for entry in appended))
-
-
-def _empty(connection: Connection, numbers: Sequence[int], at: str) -> int:
-    change = update(LogBody).where(LogBody.seq.in_(numbers), LogBody.erased_at.is_(None))
-    gone = connection.execute(change.values(ciphertext=None, wrapped_key=None, lookup=None, erased_at=at))
-    queue = update(ReviewCase).where(ReviewCase.ruling_seq.in_(numbers))
-    connection.execute(queue.values(rationale=None))  # the queue repeats what a ruling sealed
-    return gone.rowcount
-
-
-def _destroy_unused(log: Log, refs: Sequence[str]) -> Done:
-    count = 0
-    for ref in refs:  # one by one: a subject may come back while the others are looked at
-        if log.vault.keys.exists(ref) and not _listed(
-            log, LogEntry.subject == ref, LogEntry.kind.not_in(KEPT), limit=1
-        ):
-            log.vault.keys.destroy([ref])
-            count += 1
-    return Done(keys=count)
+    named = list(pieces(found))
+    appended = append([Draft(ERASURE, None, {**fields, "erased": runs}, reason, subject) for runs, _ in named])
+    gone = {"ciphertext": None, "wrapped_key": None, "lookup": None}
+    for entry, (_, numbers) in zip(appended, named, strict=True):
+        for start in range(0, len(numbers), _AT_ONCE):
+            some = numbers[start : start + _AT_ONCE]
+            change = update(LogBody).where(LogBody.seq.in_(some), LogBody.erased_at.is_(None))
+            connection.execute(change.values(**gone, erased_at=entry.occurred_at))
+            queue = update(ReviewCase).where(ReviewCase.ruling_seq.in_(some))
+            connection.execute(queue.values(rationale=None))  # the queue repeats what a ruling sealed
+    return tuple(entry.seq for entry in appended)
 
 
 def _scrubbed(log: Log, done: Done) -> Done:
     # Also when nothing was erased: an earlier run may have been interrupted, or kept from it by readers.
-    return Done(done.bodies, done.of, done.keys, done.entries, scrub(log.engine))
+    return replace(done, scrubbed=scrub(log.engine))
 
 
 def _require_why(why: Why) -> None:
@@ -173,10 +187,6 @@ def _require_why(why: Why) -> None:
         raise CallerError("say who erases: the record keeps it")
     if not why.reason.strip():
         raise CallerError("give a reason: an erasure without one cannot be explained later")
-
-
-def _chunks(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (numbers[start : start + _AT_ONCE] for start in range(0, len(numbers), _AT_ONCE))
 
 
 # --- legal holds ---------------------------------------------------------------------------------------------------
@@ -197,33 +207,18 @@ def _hold(log: Log, kind: str, subject: str, *, by: str, reason: str) -> Appende
     wanted = kind == "hold"
 
     def check(connection: Connection, appended: Sequence[Appended]) -> None:
-        if bool(held(connection, [subject], before=appended[0].seq)) is wanted:
+        if (subject in held(connection, before=appended[0].seq)) is wanted:
             raise CallerError(f"this subject is {'already' if wanted else 'not'} under a legal hold")
 
     return log.append([Draft(kind, None, {"by": by}, {"reason": Text(reason)}, subject)], within=check)[0]
 
 
-def held(connection: Connection, subjects: Iterable[str], *, before: int | None = None) -> list[str]:
-    """Those of the subjects that are under a legal hold, by their newest entry about it."""
-    found = []
-    for subject in subjects:
-        query = select(LogEntry.kind).where(LogEntry.subject == subject, LogEntry.kind.in_(_HOLDS))
-        query = query.where(LogEntry.seq < before) if before is not None else query
-        if connection.execute(query.order_by(LogEntry.seq.desc()).limit(1)).scalar_one_or_none() == "hold":
-            found.append(subject)
-    return found
-
-
-def _require_free(log: Log, subjects: Iterable[str]) -> None:
-    with reading(log.engine) as connection:
-        _refuse(held(connection, subjects))
-
-
-def _refuse(subjects: Sequence[str]) -> None:
-    if subjects:
-        raise LegalHold(
-            f"{subjects[0]} is under a legal hold and nothing was erased: run  guard audit release-hold  first, if it may end"
-        )
+def held(connection: Connection, *, before: int | None = None) -> set[str]:
+    """The subjects that are under a legal hold, by their newest entry about it."""
+    query = select(LogEntry.subject, LogEntry.kind).where(LogEntry.kind.in_(_HOLDS)).order_by(LogEntry.seq)
+    query = query.where(LogEntry.seq < before) if before is not None else query
+    newest = {subject: kind for subject, kind in connection.execute(query) if subject}
+    return {subject for subject, kind in newest.items() if kind == "hold"}
 
 
 # --- retention -----------------------------------------------------------------------------------------------------
@@ -232,7 +227,8 @@ def _refuse(subjects: Sequence[str]) -> None:
 def retain(log: Log, keep: timedelta, *, by: str, reason: str = "", dry_run: bool = False) -> Done:
     """Erase content older than `keep`, but for legal holds and the texts of policies; keys go when nothing needs them.
 
-    Raises ConfigError for less than six months without a reason (AI Act Art. 26(6)).
+    Keys that any interrupted erasure left behind go as well, so a repeated run finishes what was begun. Raises ConfigError
+    for less than six months without a reason (AI Act Art. 26(6)), and OperationError where it could not finish.
     """
     if keep < SHORTEST and not reason.strip():
         raise ConfigError(
@@ -244,55 +240,25 @@ def retain(log: Log, keep: timedelta, *, by: str, reason: str = "", dry_run: boo
     if not by.strip():
         raise CallerError("say who erases: the record keeps it")
     with reading(log.engine) as connection:
-        ever = select(LogEntry.subject).where(LogEntry.kind == "hold", LogEntry.subject.is_not(None)).distinct()
-        kept = held(connection, [str(name) for name in connection.execute(ever).scalars()])
-    where: list[Any] = [LogEntry.occurred_at < cutoff, LogEntry.kind != "policy"]
+        kept = held(connection)
+    where = [LogEntry.occurred_at < cutoff, LogEntry.kind != "policy"]
     if kept:
         where.append(or_(LogEntry.subject.is_(None), LogEntry.subject.not_in(kept)))
     if dry_run:
         return _counted(log, where)
-    done, subjects, days = Done(), set[str](), set[str]()
-    while found := _whole(_listed(log, *where, limit=_BATCH)):
-        seqs = [seq for seq, _ in found]
-        refs = _subjects(log, seqs)
-        subjects.update(refs)
-        days.update(_days(log, seqs))
-        done = done.plus(_erase(log, found, why, subject=None, refs=refs, older_than_days=keep.days))
-    return _scrubbed(log, done.plus(_destroy_unused(log, sorted(subjects))).plus(_destroy_days(log, days, cutoff)))
+    done = Done()
+    with _resumable():
+        for span in _spans(log, where):
+            done = done.plus(_erase(log, (*where, span), why, spare=True, older_than_days=keep.days))
+            with reading(log.engine) as connection:
+                refs = refs_of(connection, *where, span)
+            done = done.plus(Done(keys=destroy_unused(log, refs)))
+        return _scrubbed(log, done.plus(Done(keys=destroy_unused(log, left_over(log)))))
 
 
-def _whole(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Without an entry whose bodies may continue beyond the batch."""
-    if len(found) < _BATCH:
-        return found
-    return [item for item in found if item[0] != found[-1][0]] or found
-
-
-def _counted(log: Log, where: Sequence[Any]) -> Done:
+def _counted(log: Log, where: Sequence[Where]) -> Done:
     query = select(func.count(), func.count(LogBody.seq.distinct())).select_from(LogBody)
     query = query.join(LogEntry, LogEntry.seq == LogBody.seq).where(LogBody.erased_at.is_(None), *where)
     with reading(log.engine) as connection:
         bodies, of = connection.execute(query).one()
     return Done(bodies, of)
-
-
-def _days(log: Log, seqs: Sequence[int]) -> set[str]:
-    found: set[str] = set()
-    with reading(log.engine) as connection:
-        for some in _chunks(seqs):
-            query = select(func.substr(LogEntry.occurred_at, 1, 10)).where(LogEntry.seq.in_(some)).distinct()
-            found.update(connection.execute(query).scalars())
-    return found
-
-
-def _destroy_days(log: Log, days: Iterable[str], cutoff: str) -> Done:
-    """Destroy the shared keys of days that lie wholly before the cutoff and under which nothing is left."""
-    unused = []
-    for day in sorted(days):
-        ref = day_key(day)
-        shared = or_(LogEntry.subject.is_(None), LogEntry.kind.in_(KEPT))
-        within = (LogEntry.occurred_at >= day, LogEntry.occurred_at < f"{day}U", LogEntry.kind != "policy", shared)
-        if day < cutoff[:10] and log.vault.keys.exists(ref) and not _listed(log, *within, limit=1):
-            unused.append(ref)
-    log.vault.keys.destroy(unused)
-    return Done(keys=len(unused))

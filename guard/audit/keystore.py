@@ -31,7 +31,7 @@ _MOST = 10_000  # keys in memory
 
 
 class KeyStore(Protocol):
-    """Key-encryption keys by reference; a key-management service replaces the local one by offering these three.
+    """Key-encryption keys by reference; a key-management service replaces the local one by offering these four.
 
     Keys are handed out rather than used inside, because a call to a service for each record would cost more than the rest
     of the record. A service keeps its own master key in any case, and stores these wrapped under it.
@@ -43,8 +43,11 @@ class KeyStore(Protocol):
     def destroy(self, refs: Iterable[str]) -> None:
         """Make these keys unrecoverable; unknown references are none of its business. Done when it returns."""
 
-    def exists(self, ref: str) -> bool:
-        """Whether there is such a key."""
+    def existing(self, refs: Iterable[str]) -> list[str]:
+        """Those of the references that have a key, each once, in order."""
+
+    def each(self) -> Iterator[bytes]:
+        """All keys, in no order."""
 
 
 class LocalKeys:
@@ -52,7 +55,8 @@ class LocalKeys:
 
     Destroying overwrites the slot in place and flushes it; there is no journal with an older copy. An interrupted append
     leaves part of a slot, which the next one overwrites. Safe for threads and processes: writers take a lock, and all see
-    a counter of destroyed keys in shared memory, so none uses a destroyed key from its own memory.
+    a counter of destructions in shared memory, so none uses a destroyed key from its own memory. It is odd while one is
+    under way, and stays so when that one is killed: then nobody trusts memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,24 +77,40 @@ class LocalKeys:
         with self._mutex:
             self._forget_if_stale(create)
             found = self._find(ref)[1] or (self._make(ref) if create else None)
-            if found is not None and self._counter is not None:
+            if found is not None and self._counter is not None and not _under_way(self._seen):
                 if len(self._known) >= _MOST:
                     self._known = {}
                 self._known[ref] = found
             return found
 
-    def exists(self, ref: str) -> bool:
+    def existing(self, refs: Iterable[str]) -> list[str]:
+        """See `KeyStore`. Reads each file once, however many references it is asked for."""
+        asked: dict[Path, list[str]] = {}
+        for ref in dict.fromkeys(refs):
+            asked.setdefault(self._file(ref), []).append(ref)
+        found = []
+        for path, some in asked.items():
+            held = {data[:_ID_SIZE] for data in _slots(path)}
+            found += [ref for ref in some if sha256(ref.encode()) in held]
+        return sorted(found)
+
+    def each(self) -> Iterator[bytes]:
         """See `KeyStore`."""
-        return self._find(ref)[1] is not None
+        for path in sorted(self.folder.glob("*.keys")):
+            yield from (data[_ID_SIZE:] for data in _slots(path) if any(data))
 
     def destroy(self, refs: Iterable[str]) -> None:
         """See `KeyStore`."""
+        gone = list(refs)
+        if not gone:
+            return
         with self._mutex, self._locked():
-            for ref in refs:
+            self._count(under_way=True)
+            for ref in gone:
                 offset, found = self._find(ref)
                 if found is not None:
                     self._write(self._file(ref), offset, bytes(_SLOT))
-            self._bump()
+            self._count(under_way=False)
             self._known, self._seen = {}, b""
 
     # --- memory ---
@@ -118,10 +138,11 @@ class LocalKeys:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), _COUNTER, access=mmap.ACCESS_READ)
 
-    def _bump(self) -> None:
+    def _count(self, *, under_way: bool) -> None:
         path = self._counter_file
-        before = int.from_bytes(read_private(path), "big") if path.exists() else 0
-        self._write(path, 0, (before + 1).to_bytes(_COUNTER, "big"))
+        count = read_private(path) if path.exists() else b""
+        number = int.from_bytes(count, "big") + (2 if _under_way(count) is under_way else 1)
+        self._write(path, 0, number.to_bytes(_COUNTER, "big"))
 
     # --- files ---
 
@@ -181,6 +202,20 @@ class LocalKeys:
             yield
         finally:
             os.close(descriptor)
+
+
+def _under_way(count: bytes) -> bool:
+    return int.from_bytes(count, "big") % 2 == 1
+
+
+def _slots(path: Path) -> Iterator[bytes]:
+    """The whole slots of a file, destroyed ones included; none where there is no file."""
+    try:
+        data = read_private(path)
+    except FileNotFoundError:
+        return
+    for at in range(0, len(data) - _SLOT + 1, _SLOT):
+        yield data[at : at + _SLOT]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, or_, select
 
 from guard.audit import merkle
 from guard.audit.leaf import parse_leaf
-from guard.audit.tree import VERIFY, action_of, newest_note, parse_checkpoint, state_of, stored_receipt
+from guard.audit.tree import VERIFY, newest_note, parse_checkpoint, repeated, stored_receipt
 from guard.audit.vault import Vault
 from guard.errors import ConfigError, EvidenceError
 from guard.store.engine import reading
 from guard.store.tables import LogBody, LogEntry
 from guard.types import Content, Receipt
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,8 @@ class Entry:
     @property
     def intact(self) -> bool:
         """Whether the columns repeat the leaf and the leaf has its hash. Says nothing about the tree: see `verify`."""
-        said = tuple(self.fields.get(name) for name in ("id", "kind", "at", "request_id", "subject"))
-        derived = state_of(self.fields), action_of(self.fields)
-        columns = (self.id, self.kind, self.at, self.request_id, self.subject, self.state, self.action)
-        return (*said, *derived) == columns and merkle.leaf_hash(self.leaf) == self.leaf_hash
+        columns = (self.id, self.kind, self.at, self.request_id, self.state, self.action, self.subject)
+        return repeated(self.fields) == columns and merkle.leaf_hash(self.leaf) == self.leaf_hash
 
 
 class Reader:
@@ -116,8 +117,12 @@ class Reader:
 
     def find(self, content: Content, limit: int = 50) -> list[Entry]:
         """Entries whose bodies hold exactly this content, newest first, without decrypting anything."""
-        places = select(LogBody.seq).where(LogBody.lookup == self._require_vault().lookup(content))
-        return self._all(_entries().where(LogEntry.seq.in_(places)).order_by(LogEntry.seq.desc()).limit(limit))
+        wanted, found = self._require_vault().lookups(content), set[int]()
+        with reading(self.engine) as connection:
+            while some := list(islice(wanted, _AT_ONCE)):
+                found.update(connection.execute(select(LogBody.seq).where(LogBody.lookup.in_(some))).scalars())
+        newest = sorted(found, reverse=True)[:limit]
+        return self._all(_entries().where(LogEntry.seq.in_(newest)).order_by(LogEntry.seq.desc()))
 
     def body(self, seq: int, role: str) -> Content | None:
         """The content of an entry; None where it has no such body or it was erased."""

@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Ready
-from guard.audit.rotation import KIND
-from guard.audit.vault import Sealed
+from guard.audit.rotation import KIND, signing_vkey
+from guard.audit.tree import newest_checkpoint
 from guard.errors import ProofError, RecordError
 from guard.store.bulk import insert_rows
 from guard.store.tables import (
@@ -22,14 +22,11 @@ from guard.store.tables import (
     LogCosignature,
     LogEntry,
     LogHead,
-    LogInbox,
-    LogInboxBody,
     LogOnce,
     LogTile,
 )
 
 BROKEN = "the record does not fit together ({}); nothing was written: run  guard audit verify  before anything else"
-_MOST = 2000  # entries of the inbox that one transaction takes in
 _KEPT = 8  # tiles that an edge remembers, full ones included, before it is read anew
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -37,13 +34,6 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _HEADS = select(LogHead.origin, LogHead.size, LogHead.peaks)
 _HEADS_LOCKED, _HEADS_IF_FREE = _HEADS.with_for_update(), _HEADS.with_for_update(skip_locked=True)
 _LAST = select(LogEntry.seq, LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1)
-_OLDEST = select(LogInbox.id).order_by(LogInbox.id).limit(_MOST)
-_TAKE = delete(LogInbox).where(LogInbox.id.in_(_OLDEST)).returning(*LogInbox.__table__.columns)
-_TAKE_BODIES = (
-    delete(LogInboxBody)
-    .where(LogInboxBody.id.in_(bindparam("ids", expanding=True)))
-    .returning(*LogInboxBody.__table__.columns)
-)
 _DROP_TILES = delete(LogTile).where(tuple_(LogTile.level, LogTile.idx).in_(bindparam("tiles", expanding=True)))
 _ADD_TILES = insert(LogTile)
 _DROP_CHECKPOINT = delete(LogCheckpoint).where(
@@ -118,6 +108,18 @@ def heads(connection: Connection, *, wait: bool | None = None) -> Sequence[Any]:
     return connection.execute(query).all()
 
 
+def is_ours(connection: Connection, vkeys: Sequence[str]) -> bool:
+    """Whether the log was signed with our keys. Raises RecordError where it was signed with others: nothing may be signed
+    here then, nor taken for forged."""
+    note = newest_checkpoint(connection)
+    if note is not None and signing_vkey(note, vkeys) is None:
+        raise RecordError(
+            "the newest checkpoint is not signed with a key of this key folder: it is that of another log (set GUARD_HOME),"
+            " or the record was changed; nothing was written: run  guard audit verify"
+        )
+    return note is not None
+
+
 def create_head(connection: Connection, origin: str) -> None:
     """Make the head of an empty log."""
     # Two first writers: the second waits at the unique key until the first has committed, and then finds its row.
@@ -153,27 +155,6 @@ def claim_once(connection: Connection, ready: Sequence[Ready]) -> None:
 def body_rows(item: Ready) -> list[tuple[Any, ...]]:
     """The values of the bodies of an entry, after its key."""
     return [(role, body.ciphertext, body.wrapped_key, body.lookup) for role, body in item.bodies]
-
-
-def deposit(connection: Connection, ready: Sequence[Ready]) -> None:
-    """Leave entries in the inbox."""
-    claim_once(connection, ready)
-    insert_rows(connection, LogInbox, [item.row for item in ready])
-    insert_rows(connection, LogInboxBody, [(item.id, *row) for item in ready for row in body_rows(item)])
-
-
-def withdraw(connection: Connection) -> list[Ready]:
-    """Take entries out of the inbox, oldest first (PostgreSQL only; its readers see them until this commits)."""
-    if connection.dialect.name != "postgresql":
-        return []
-    rows = sorted(tuple(row) for row in connection.execute(_TAKE))
-    if not rows:
-        return []
-    bodies: dict[str, list[tuple[str, Sealed]]] = {}
-    for body in connection.execute(_TAKE_BODIES, {"ids": [row[0] for row in rows]}):
-        sealed = Sealed({}, body.ciphertext, body.wrapped_key, body.lookup)
-        bodies.setdefault(body.id, []).append((body.role, sealed))
-    return [Ready(row, tuple(bodies.get(row[0], ()))) for row in rows]
 
 
 # --- tree and checkpoints ------------------------------------------------------------------------------------------

@@ -33,6 +33,12 @@ def action_of(fields: Mapping[str, Any]) -> str | None:
     return action if isinstance(action, str) else None
 
 
+def repeated(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the columns of an entry repeat, in their order."""
+    said = (fields.get("id"), fields.get("kind"), fields.get("at"), fields.get("request_id"))
+    return (*said, state_of(fields), action_of(fields), fields.get("subject"))
+
+
 def read_tiles(connection: Connection, wanted: Sequence[merkle.TileId]) -> dict[merkle.TileId, bytes]:
     """Some tiles by one query."""
     if not wanted:

@@ -8,7 +8,7 @@ to the content, keyed with the data key, which says nothing once that key is gon
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,12 +28,13 @@ _NONCE_SIZE = 12
 
 
 class Sealed(NamedTuple):
-    """Sealed content: `facts` go into the entry, the rest into the erasable table."""
+    """Sealed content: `facts` go into the entry, the rest into the erasable table, but for the subject's `key`."""
 
     facts: Mapping[str, JSON]
     ciphertext: bytes
     wrapped_key: bytes
     lookup: bytes
+    key: bytes = b""
 
 
 class Vault:
@@ -41,7 +42,6 @@ class Vault:
 
     def __init__(self, keys: KeyRing, store: KeyStore | None = None) -> None:
         self.keys: KeyStore = store or LocalKeys(keys.folder / "subjects")
-        self._lookup_key = subkey(keys.secret("lookup"), "lookup")
         subject_key = keys.secret("subject")
 
         @lru_cache(maxsize=10_000)
@@ -64,28 +64,27 @@ class Vault:
         drawn = secrets.token_bytes(_KEY_SIZE + _NONCE_SIZE)
         key, nonce = drawn[:_KEY_SIZE], drawn[_KEY_SIZE:]
         wrapped = nonce + AESGCM(wrapping).encrypt(nonce, key, _owner(entry_id, key_ref))
-        cipher, commit = AESGCM(key), subkey(key, "commit")
-        return {
-            role: self._sealed(content, cipher, commit, wrapped, entry_id=entry_id, role=role, key_ref=key_ref)
-            for role, content in contents.items()
-        }
+        cipher, commit, look = AESGCM(key), subkey(key, "commit"), subkey(wrapping, "lookup")
+        sealed = {}
+        for role, content in contents.items():
+            data = content.data
+            ciphertext = cipher.encrypt(_nonce(role), data, place(entry_id, role))
+            lookup = mac(look, sha256(data))
+            facts: dict[str, JSON] = {
+                "alg": _ALGORITHM,
+                "media_type": content.media_type,
+                "len": len(data),
+                "ct_sha256": sha256(ciphertext).hex(),
+                "row_sha256": row_digest(wrapped, lookup),
+                "commit": mac(commit, _named(role, data)).hex(),
+                "key_ref": key_ref,
+            }
+            sealed[role] = Sealed(facts, ciphertext, wrapped, lookup, wrapping)
+        return sealed
 
-    def _sealed(
-        self, content: Content, cipher: AESGCM, commit: bytes, wrapped: bytes, *, entry_id: str, role: str, key_ref: str
-    ) -> Sealed:
-        data = content.data
-        ciphertext = cipher.encrypt(_nonce(role), data, place(entry_id, role))
-        lookup = self.lookup(content)
-        facts: dict[str, JSON] = {
-            "alg": _ALGORITHM,
-            "media_type": content.media_type,
-            "len": len(data),
-            "ct_sha256": sha256(ciphertext).hex(),
-            "row_sha256": row_digest(wrapped, lookup),
-            "commit": mac(commit, _named(role, data)).hex(),
-            "key_ref": key_ref,
-        }
-        return Sealed(facts, ciphertext, wrapped, lookup)
+    def holds(self, sealed: Sealed) -> bool:
+        """Whether the key that sealed this is still there; else its content must be sealed again before it is recorded."""
+        return self.keys.key(str(sealed.facts["key_ref"]), create=False) == sealed.key
 
     def open(
         self, facts: Mapping[str, JSON], ciphertext: bytes, wrapped_key: bytes, *, entry_id: str, role: str
@@ -112,9 +111,15 @@ class Vault:
         except UnicodeDecodeError:
             raise EvidenceError("the sealed content is not of the media type that the entry names") from None
 
-    def lookup(self, content: Content) -> bytes:
-        """A keyed digest by which equal content is found again without decrypting anything."""
-        return mac(self._lookup_key, content.data)
+    def lookup(self, content: Content, key_ref: object) -> bytes | None:
+        """A keyed digest by which content under a key is found again without decrypting; None where the key is gone."""
+        wrapping = self.keys.key(str(key_ref), create=False)
+        return keyed(wrapping, "lookup", sha256(content.data)) if wrapping is not None else None
+
+    def lookups(self, content: Content) -> Iterator[bytes]:
+        """The digests of content under every key. One key for all would be quicker, and confirm guesses of what was erased."""
+        digest = sha256(content.data)
+        return (keyed(wrapping, "lookup", digest) for wrapping in self.keys.each())
 
 
 def row_digest(wrapped_key: bytes, lookup: bytes) -> str:
@@ -130,6 +135,11 @@ def place(entry_id: str, role: str) -> bytes:
 def day_key(at: str) -> str:
     """The key of entries without a data subject: one for each day."""
     return f"d:{at[:10]}"
+
+
+def reason_key(at: str) -> str:
+    """The key of the reasons for erasures and holds, one for each day: they outlive what was erased on it."""
+    return f"r:{at[:10]}"
 
 
 def _owner(entry_id: str, key_ref: str) -> bytes:

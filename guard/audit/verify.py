@@ -305,7 +305,7 @@ class _Run:
             except EvidenceError as error:
                 yield f"does not open: {error}"
                 return
-            if len(content.data) != facts.get("len") or self._vault.lookup(content) != lookup:
+            if len(content.data) != facts.get("len") or self._vault.lookup(content, facts.get("key_ref")) != lookup:
                 yield "is not what its length or look-up value say"
 
     # --- the tree ---

@@ -21,6 +21,8 @@ from guard.types import Finding, Item
 GENDERED = "gendered_wording"
 FEW = 3  # different coded words by which one side must outweigh the other before their density says anything
 SUBJECT_REACH, OBJECT_REACH = 40, 14  # characters between a group and what is said of it
+AROUND = 3  # words around a quotation that make it one, rather than emphasis
+_QUOTE = re.compile(r'["\u201c\u201d\u00ab\u00bb]')
 _WORD = re.compile(r"[a-z][a-z'-]*")
 _OTHER_CLAUSE = re.compile(r"[;:]|\b(?:and|but|because|while|so|when)\b")
 LONGEST = 600  # of a sentence are read; longer ones are read in pieces
@@ -43,6 +45,7 @@ class BiasChecker:
     name = "bias"
     kinds = frozenset({"text"})
     horizon = "document"
+    categories = frozenset({"stereotype", "hostile_generalisation", "exclusionary_term", GENDERED})
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -52,6 +55,7 @@ class BiasChecker:
         self._claims = (*found.rules["subject"], *found.rules["object"])
         self._terms = tuple(found.rules["term"]) if params.exclusionary else ()
         self._sides = {"masculine": found.stems("masculine"), "feminine": found.stems("feminine")}
+        self._instead = found.instead
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """The biased wording in each text."""
@@ -79,7 +83,11 @@ class BiasChecker:
         for claim in self._claims:
             for match in claim.expression.finditer(lower, start, end):
                 group = _group_of(claim, match, groups, lower)
-                if group is not None and (best is None or claim.score > best.score):
+                if (
+                    group is not None
+                    and (best is None or claim.score > best.score)
+                    and not _quoted(lower, start, end, match)
+                ):
                     span = plain.span(min(group.start(), match.start()), max(group.end(), match.end()))
                     best = Finding(claim.category, claim.score, span, message=claim.message)
         if best is not None:
@@ -101,7 +109,20 @@ class BiasChecker:
             return
         score = round(min(0.6, 0.3 + lean / words), 4)
         for match in found[side]:
-            yield Finding(GENDERED, score, plain.span(*match.span()), message=f"{side}-coded wording")
+            instead = self._instead(side, match.group())
+            message = f"{side}-coded wording" + (f"; consider: {instead}" if instead else "")
+            yield Finding(GENDERED, score, plain.span(*match.span()), message=message)
+
+
+def _quoted(text: str, start: int, end: int, match: re.Match[str]) -> bool:
+    """Whether a claim stands between quotation marks in a sentence that says something about it."""
+    marks = [mark.start() for mark in _QUOTE.finditer(text, start, end)]
+    opening = [mark for mark in marks if mark < match.start()]
+    closing = [mark for mark in marks if mark >= match.end()]
+    if len(opening) % 2 == 0 or not closing:
+        return False
+    outside = text[start : opening[-1]] + " " + text[closing[0] + 1 : end]
+    return len(_WORD.findall(outside)) >= AROUND
 
 
 def _group_of(claim: Rule, match: re.Match[str], groups: Sequence[re.Match[str]], text: str) -> re.Match[str] | None:

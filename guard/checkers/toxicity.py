@@ -1,179 +1,113 @@
-"""Toxicity: a small linear model over words and character n-grams that ships with the package, scored in pure Python.
+"""Harm in text, tier 0: a small linear model over words and character n-grams that ships with the package and always runs.
 
-Each sentence gets a calibrated probability for three heads: `toxicity` (abuse, insults and profanity aimed at people),
-`identity_attack` (hostility to people for who they are) and `threat`. How the model was made, on what, and what it gets
-wrong stands in `data/MODEL_CARD_toxicity.md`.
+Each sentence gets a calibrated probability for each category that the model scores (`guard.checkers.hazards` has the
+taxonomy). How the model was made, on what, and what it gets wrong stands in `data/MODEL_CARD_toxicity.md`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from guard.checkers import ngrams
+from guard.checkers import calibration
+from guard.checkers.hazards import BY_NAME, SCORED
+from guard.checkers.linear import Model, probability
 from guard.checkers.text import fold, sentences, text_of
-from guard.digest import sha256
-from guard.errors import ConfigError
 from guard.types import Finding, Item, Span
 
 MODEL = Path(__file__).parent / "data" / "toxicity.bin"
-MAGIC = b"genguard-linear-1\n"
-HEADS = ("toxicity", "identity_attack", "threat")
-MESSAGES = {
-    "toxicity": "abusive, insulting or profane wording",
-    "identity_attack": "hostile to people for who they are",
-    "threat": "threatens or wishes harm",
-}
-WINDOW, STRIDE = 30, 20  # words; longer sentences are scored in overlapping windows
-CORE, CORE_STRIDE, SURE = (
-    8,
-    4,
-    0.9,
-)  # a few words out of a sentence count when they are this bad, so that padding cannot hide them
-Vector = tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """One linear classifier: a weight for each bucket, and what turns the sum into a probability."""
-
-    name: str
-    weights: Sequence[float]
-    bias: float
-    slope: float = 1.0
-    offset: float = 0.0
-
-    def probability(self, total: float, count: int) -> float:
-        """From the sum of weights over `count` features."""
-        logit = self.slope * (self.bias + total / math.sqrt(count + ngrams.SMOOTHING)) + self.offset
-        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
-
-
-def unpacked(data: bytes, largest: float) -> array[float]:
-    """Weights from bytes: a sign and the square root of the size in 127 steps, so that small weights keep their precision."""
-    steps = (byte - 256 if byte > 127 else byte for byte in range(256))
-    levels = [math.copysign(largest * (step / 127) ** 2, step) for step in steps]
-    return array("f", (levels[byte] for byte in data))
-
-
-class Model:
-    """The heads of one file."""
-
-    def __init__(self, heads: Sequence[Head], digest: str) -> None:
-        self.heads = tuple(heads)
-        self.digest = digest
-        self._masks = tuple(len(head.weights) - 1 for head in heads)
-        self._word = lru_cache(maxsize=50_000)(self._read)
-
-    @classmethod
-    def load(cls, path: Path) -> Model:
-        """Read a model file. Raises ConfigError when it is missing or damaged."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read the toxicity model {path.name}: {error.strerror}; reinstall genguard"
-            ) from error
-        header, found, body = data.removeprefix(MAGIC).partition(b"\n")
-        if not (found and data.startswith(MAGIC)):
-            raise ConfigError(f"{path.name} is not a model of this version; reinstall genguard")
-        facts = json.loads(header)
-        heads, start = [], 0
-        for entry in facts["heads"]:
-            weights = unpacked(body[start : start + entry["buckets"]], entry["largest"])
-            start += entry["buckets"]
-            heads.append(Head(entry["name"], weights, *(entry[key] for key in ("bias", "slope", "offset"))))
-        if start != len(body):
-            raise ConfigError(f"{path.name} is cut short or too long; reinstall genguard")
-        return cls(heads, sha256(data).hex())
-
-    def score(self, words: Sequence[str]) -> Vector:
-        """The probability of each head for some words."""
-        totals = [0.0] * len(self.heads)
-        count = 0
-        previous = "^"
-        for word in words:
-            reading, sums, size = self._word(word)
-            pair = ngrams.pair_feature(previous, reading)
-            for index, head in enumerate(self.heads):
-                totals[index] += sums[index] + head.weights[pair & self._masks[index]]
-            count += size + 1
-            previous = reading
-        if not count:
-            return tuple(0.0 for _ in self.heads)
-        return tuple(head.probability(total, count) for head, total in zip(self.heads, totals, strict=True))
-
-    def worst(self, words: Sequence[str]) -> Vector:
-        """The highest probability of each head over the windows of a sentence, and over a few words at a time."""
-        scores = [self.score(window) for window in _windows(words, WINDOW, STRIDE)]
-        if len(words) > CORE:
-            cores = (self.score(window) for window in _windows(words, CORE, CORE_STRIDE))
-            scores += [tuple(score if score >= SURE else 0.0 for score in core) for core in cores]
-        return tuple(max(column) for column in zip(*scores, strict=True))
-
-    def _read(self, word: str) -> tuple[str, Vector, int]:
-        """The worst reading of a word, its sum for each head, and the number of its features."""
-        options = [self._sums(reading) for reading in ngrams.readings(word)]
-        return max(options, key=lambda option: option[1][0] / math.sqrt(option[2]))
-
-    def _sums(self, reading: str) -> tuple[str, Vector, int]:
-        features = ngrams.word_features(reading)
-        sums = tuple(
-            sum(head.weights[feature & mask] for feature in features)
-            for head, mask in zip(self.heads, self._masks, strict=True)
-        )
-        return reading, sums, len(features)
+BLOCK = 1 << 16  # characters scored at once, so that memory does not grow with the text
+LONG, LAP = 2_000, 200  # characters: longer sentences are read in pieces that overlap
 
 
 class ToxicityChecker:
-    """Finds abusive sentences. `model` is an argument so that another one can be handed in."""
+    """Finds harmful sentences. `model` is an argument so that another one can be handed in."""
 
     class Params(BaseModel, extra="forbid", frozen=True):
         """What a policy may set."""
 
         min_score: float = Field(0.5, ge=0, le=1, description="lowest probability that is reported")
-        heads: frozenset[str] = Field(frozenset(HEADS), description="what to report: toxicity, identity_attack, threat")
+        categories: frozenset[str] = Field(frozenset(SCORED), description=f"what to report: {', '.join(SCORED)}")
+        false_positive_rate: float | None = Field(
+            None,
+            gt=0,
+            lt=1,
+            description="report a category from the score at which this share of harmless sentences is flagged, instead of "
+            "from min_score: 0.01 or 0.05, or a rate that the calibration states",
+        )
+        calibration: Path | None = Field(
+            None, description="file written by `guard calibrate`, fitted to your own sample"
+        )
 
-        @field_validator("heads")
+        @field_validator("categories")
         @classmethod
         def _known(cls, value: frozenset[str]) -> frozenset[str]:
-            unknown = sorted(value - set(HEADS))
+            unknown = sorted(value - set(SCORED))
             if unknown:
-                raise ValueError(f"unknown head {unknown[0]!r}; known are {', '.join(HEADS)}")
+                raise ValueError(f"unknown category {unknown[0]!r}; known are {', '.join(SCORED)}")
             return value
 
     name = "toxicity"
     kinds = frozenset({"text"})
     horizon = "sentence"
+    categories = frozenset(SCORED)
 
     def __init__(self, params: Params, model: Model | None = None) -> None:
-        self._params = params
         self._model = model or Model.load(MODEL)
-        self.version = f"1+{self._model.digest[:12]}"
+        self._adjust = calibration.load(params.calibration, self._model) if params.calibration else None
+        self._least = self._thresholds(params)
+        adjusted = f"+{self._adjust.digest[:12]}" if self._adjust else ""
+        self.version = f"2+{self._model.digest[:12]}{adjusted}"
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
-        """One finding for each head and abusive sentence."""
+        """One finding for each category and harmful sentence."""
         return [list(self._findings(text_of(item))) for item in items]
 
+    def _thresholds(self, params: Params) -> dict[int, float]:
+        """The least score to report, by column."""
+        found = {}
+        for index, head in enumerate(self._model.heads):
+            if head.name in params.categories:
+                least = params.min_score
+                if params.false_positive_rate is not None:
+                    stated = (self._adjust and self._adjust.thresholds.get(head.name)) or head.thresholds or {}
+                    least = calibration.threshold(stated, params.false_positive_rate, head.name)
+                found[index] = least
+        return found
+
     def _findings(self, text: str) -> Iterator[Finding]:
-        plain = fold(text)
-        for sentence in sentences(plain.text):
-            scores = self._model.worst(ngrams.words(plain.text[sentence.start : sentence.end]))
-            yield from self._report(scores, plain.span(*sentence))
+        lines, spans = lines_of(text)
+        start = 0
+        while start < len(lines):
+            end, size = start, 0
+            while end < len(lines) and (end == start or size < BLOCK):
+                size += len(lines[end])
+                end += 1
+            yield from self._report(self._scores(lines[start:end]), spans[start:end])
+            start = end
 
-    def _report(self, scores: Vector, span: Span) -> Iterator[Finding]:
-        for head, score in zip(self._model.heads, scores, strict=True):
-            if head.name in self._params.heads and score >= self._params.min_score:
-                yield Finding(head.name, round(score, 4), span, message=MESSAGES[head.name])
+    def _scores(self, lines: Sequence[str]) -> Any:
+        logits = self._model.logits(lines)
+        return probability(self._adjust.applied(logits) if self._adjust else logits)
+
+    def _report(self, scores: Any, spans: Sequence[Span]) -> Iterator[Finding]:
+        for row, span in zip(scores.tolist(), spans, strict=True):
+            for index, least in self._least.items():
+                if row[index] >= least and row[index] > 0:
+                    name = self._model.heads[index].name
+                    yield Finding(name, round(row[index], 4), span, message=BY_NAME[name].message)
 
 
-def _windows(words: Sequence[str], size: int, stride: int) -> Iterator[Sequence[str]]:
-    for start in range(0, max(1, len(words) - size + stride), stride):
-        yield words[start : start + size]
+def lines_of(text: str) -> tuple[list[str], list[Span]]:
+    """The sentences of a text, each as one line, with their places in it."""
+    plain = fold(text)
+    lines, spans = [], []
+    for start, end in sentences(plain.text):
+        for left in range(start, max(start + 1, end - LAP), LONG - LAP) if end - start > LONG else (start,):
+            right = min(end, left + LONG) if end - start > LONG else end
+            lines.append(plain.text[left:right].replace("\n", " "))
+            spans.append(plain.span(left, right))
+    return lines, spans

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from guard.cli import audit, check, dashboard, db, demo, erasure, evidence, inspect, policy, review, run
+from guard.cli import audit, calibrate, check, dashboard, db, demo, erasure, evidence, inspect, policy, review, run
 from guard.errors import CallerError, GuardError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 demo.register(app)
 run.register(app)
 check.register(app)
+calibrate.register(app)
 inspect.register(app)
 dashboard.register(app)
 evidence.register(audit.app)

@@ -23,6 +23,7 @@ from guard.audit.read import Entry, Reader
 from guard.audit.rotation import log_vkeys
 from guard.audit.vault import Vault
 from guard.audit.verify import Progress, Report, verify
+from guard.cli import inbox
 from guard.cli.erasure import By, reader_name
 from guard.cli.options import HomeOption, JsonOption, StoreOption
 from guard.cli.show import console, harmless, print_json
@@ -62,20 +63,43 @@ def verify_command(
     remember: Annotated[bool, typer.Option(help="Keep the checkpoint here and compare with it next time.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Recompute the whole record and compare. Exit code 0: it holds; 1: it does not; 2: it could not be checked."""
+    """Recompute the whole record and compare. Exit code 0: it holds; 1: it does not; 2: it could not be checked.
+
+    On PostgreSQL also 1: somebody forged or removed what waited in the inbox for a number.
+    """
     try:
         with _opened(store, home) as (config, engine), _progress_bar() as progress:
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
             report = verify(engine, _vkeys(config, key)[0], against=kept, vault=vault, progress=progress)
+            waiting = inbox.look(engine, claims=True)
     except OperationError as error:  # not to be mistaken for a record that does not hold
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(UNCHECKED) from error
     if report.ok and remember and report.checkpoint:
         _remember(place, report.checkpoint)
-    _print_report(report, as_json, f"the checkpoint kept in {place}" if kept and not against else against)
-    if not report.ok:
+    compared = f"the checkpoint kept in {place}" if kept and not against else against
+    _print_report(report, compared, inbox.data(waiting) if as_json else None)
+    inbox.warn(waiting)
+    if not (report.ok and waiting.ok):
+        raise typer.Exit(BROKEN)
+
+
+@app.command()
+def settle(store: StoreOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Number the entries that are durable and no more (PostgreSQL). Exit code 1: some were forged or removed."""
+    with _opened(store, home, number=False) as (config, engine):
+        _vkeys(config, None)  # rather than making a first key
+        before = inbox.look(engine)
+        Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec).settle()
+        found = inbox.look(engine, claims=True)
+    if as_json:
+        print_json({"before": before.waiting, **inbox.data(found)})
+    else:
+        typer.echo(f"{before.waiting} entries waited in the inbox, {found.waiting} wait now")
+    inbox.warn(found)
+    if not found.ok:
         raise typer.Exit(BROKEN)
 
 
@@ -181,11 +205,13 @@ def _indented(text: str) -> str:
 
 
 @contextmanager
-def _opened(store: str | None, home: Path | None) -> Iterator[tuple[settings.Settings, Engine]]:
+def _opened(store: str | None, home: Path | None, *, number: bool = True) -> Iterator[tuple[settings.Settings, Engine]]:
     config = settings.load(store=store, home=home)
     engine = open_engine(config.store_url, create=False)
     try:
         require_current(engine)
+        if number:
+            inbox.number(config, engine)
         yield config, engine
     finally:
         engine.dispose()
@@ -267,11 +293,11 @@ def _progress_bar(what: str = "verifying") -> Iterator[Progress | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print_report(report: Report, as_json: bool, compared: str | None) -> None:
-    if as_json:
+def _print_report(report: Report, compared: str | None, waiting: dict[str, Any] | None) -> None:
+    if waiting is not None:
         problems = [{"entry": problem.seq, "what": problem.what} for problem in report.problems]
         data = {"ok": report.ok, "size": report.size, "root": report.root}
-        print_json(data | {"first_broken": report.first_broken, "problems": problems})
+        print_json(data | {"first_broken": report.first_broken, "problems": problems, "inbox": waiting})
         return
     if report.ok:
         typer.echo(f"the record holds: {report.size} entries, root {report.root}")

@@ -1,4 +1,4 @@
-"""`guard audit erase`, `hold`, `release-hold` and `retain`: content that must go, and content that must stay."""
+"""`guard audit erase`, `hold`, `release-hold`, `retain` and `reidentify`: what must go, what must stay, who sees who it was."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command("hold")(hold)
     app.command("release-hold")(release_hold)
     app.command("retain")(retain)
+    app.command("reidentify")(reidentify_command)
 
 
 def erase(
@@ -108,6 +109,30 @@ def retain(
         keep = span(older_than or config.retention or "")
         done = lib.retain(log, keep, by=reader_name(by), reason=reason, dry_run=dry_run)
     _print(done, as_json, "would erase" if dry_run else "erased")
+
+
+def reidentify_command(
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="The request whose pseudonyms they are.")],
+    reason: Reason,
+    file: Annotated[str, typer.Argument(help="The text; `-` reads stdin.")] = "-",
+    by: By = None,
+    store: StoreOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Turn the pseudonyms and encrypted values of a request back into what they stand for. Who does it is recorded."""
+    from guard.cli.options import read_bytes
+    from guard.cli.show import write_content
+    from guard.keys import KeyRing
+    from guard.media import content_of
+    from guard.redactor import reidentify
+    from guard.types import Text
+
+    content = content_of(read_bytes(file))
+    if not isinstance(content, Text):
+        raise ConfigError("give a text: pseudonyms stand in nothing else")
+    with _log(store, home) as (log, config):
+        text = reidentify(log, KeyRing(config.keys), request, content.text, by=reader_name(by), reason=reason)
+    write_content(Text(text.removesuffix("\n")))
 
 
 def span(text: str) -> timedelta:

@@ -97,6 +97,7 @@ def _reader(chosen: Settings, keys: KeyRing) -> Iterator[Reader | None]:
     """The record, where there is one: looking must not create it."""
     from guard.audit.read import Reader
     from guard.audit.vault import Vault
+    from guard.cli import inbox
     from guard.store.engine import open_engine, require_current
 
     if chosen.store is None and not (chosen.home / "guard.db").exists():
@@ -105,6 +106,7 @@ def _reader(chosen: Settings, keys: KeyRing) -> Iterator[Reader | None]:
     engine = open_engine(chosen.store_url, create=False)
     try:
         require_current(engine)
+        inbox.number(chosen, engine)
         yield Reader(engine, Vault(keys))
     finally:
         engine.dispose()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from guard.cli.options import JsonOption
+from guard.types import Rule
 
 app = typer.Typer(help="Lint, show and test policies.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -60,7 +61,7 @@ def show(policy: Policy, as_json: JsonOption = False) -> None:
             ", ".join(sorted(rule.categories)) or "any",
             f"{rule.threshold:g}",
             rule.when or "",
-            rule.action.label + (" (shadow)" if rule.mode.value == "shadow" else ""),
+            _action(rule),
             style=action_style(rule.action.label),
         )
     out.print()
@@ -100,6 +101,11 @@ def schema(out: Annotated[Path | None, typer.Option("--out", help="Write here in
         print_json(policy_schema())
     else:
         out.write_text(schema_text(), "utf-8")
+
+
+def _action(rule: Rule) -> str:
+    how = f" ({rule.operator.name})" if rule.action.label == "redact" and rule.operator.name != "replace" else ""
+    return rule.action.label + how + (" (shadow)" if rule.mode.value == "shadow" else "")
 
 
 def _shipped() -> list[Any]:

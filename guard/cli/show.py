@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text as RichText
 
+    from guard.policy.counterfactual import Explanation
+
+MOST = 20  # findings that an explanation lists for people
 EXIT = {State.RELEASED: 0, State.HELD: 3, State.BLOCKED: 4}
 _STYLES = {"allow": "green", "annotate": "green", "redact": "yellow", "review": "dark_orange", "block": "red"}
 
@@ -103,3 +106,18 @@ def print_summary(outcome: Outcome) -> None:
     if outcome.case:
         out.print(f"  case {outcome.case}: decide it with  guard dashboard  or  guard review rule")
     out.print(f"  policy {decision.policy.name} {decision.policy.version} · entry {outcome.receipt.entry}")
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Why, and what would have changed it, on stderr; never content."""
+    from guard.review import change_words, evidence_words
+
+    out = console(stderr=True)
+    for evidence in explanation.evidence[:MOST]:
+        out.print(f"  because {harmless(evidence_words(evidence))}")
+    if len(explanation.evidence) > MOST:
+        out.print(f"  … and {len(explanation.evidence) - MOST} more; --json has all")
+    for change in explanation.changes:
+        out.print(f"  {harmless(change_words(change))}")
+    if not explanation.changes:
+        out.print("  nothing that was found made a difference: this is what the policy does in any case")

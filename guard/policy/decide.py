@@ -8,11 +8,12 @@ mark which the policy requires is blocked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from guard.digest import JSON
+from guard.operators import Redaction, plain, strictest, whole
 from guard.policy.conditions import holds
 from guard.types import (
     Action,
@@ -24,7 +25,6 @@ from guard.types import (
     Mode,
     Policy,
     PolicyRef,
-    Redaction,
     Request,
     Rule,
     Stage,
@@ -32,6 +32,7 @@ from guard.types import (
     Text,
 )
 
+Put = Callable[[Redaction, str], str]
 STAMP = "stamp"  # the name under which the pipeline reports a required mark that could not be made
 
 
@@ -144,44 +145,54 @@ def failures(policy: Policy, results: Sequence[CheckResult]) -> Iterator[str]:
             yield f"unchecked:{stage.value}"
 
 
-def redactions(policy: Policy, context: Context, results: Sequence[CheckResult], stage: Stage) -> tuple[Redaction, ...]:
-    """What the enforced redaction rules take out of the text at `stage`: sorted, overlaps merged.
+def redactions(
+    policy: Policy, context: Context, results: Sequence[CheckResult], stage: Stage, text: str = ""
+) -> tuple[Redaction, ...]:
+    """What the enforced redaction rules take out of the `text` at `stage`: sorted, overlaps merged.
 
-    Where spans overlap, the whole stretch goes, under the name of the longest (then first) of them.
+    Spans are widened to whole letters and escape sequences (`guard.operators.whole`). Where they overlap, the whole stretch
+    goes, under the name of the longest (then first) of them, by the strictest of their operators.
     """
-    found = sorted(
-        {
-            Redaction(*match.finding.span, match.finding.category, match.rule.id)
-            for match in matches(policy, context, results)
-            if match.result.stage is stage
-            and match.rule.mode is Mode.ENFORCE
-            and match.rule.action is Action.REDACT
-            and match.finding.span is not None
-        },
-        key=lambda item: (item.start, -item.end, item.category, item.rule),
-    )
-    merged: list[Redaction] = []
-    named: list[int] = []  # the length of the span that gave each merged stretch its name
-    for item in found:
-        length = item.end - item.start
-        if merged and item.start < merged[-1].end:
-            last = merged[-1]
-            name = item if length > named[-1] else last
-            named[-1] = max(named[-1], length)
-            merged[-1] = Redaction(last.start, max(last.end, item.end), name.category, name.rule)
+    found = {
+        Redaction(*whole(text, *match.finding.span), match.finding.category, match.rule.id, match.rule.operator)
+        for match in matches(policy, context, results)
+        if match.result.stage is stage
+        and match.rule.mode is Mode.ENFORCE
+        and match.rule.action is Action.REDACT
+        and match.finding.span is not None
+    }
+    groups: list[list[Redaction]] = []
+    reached = -1
+    for item in sorted(found, key=lambda item: (item.start, -item.end, item.category, item.rule)):
+        if item.start < reached:
+            groups[-1].append(item)
         else:
-            merged.append(item)
-            named.append(length)
-    return tuple(merged)
+            groups.append([item])
+        reached = max(reached, item.end)
+    return tuple(map(_merged, groups))
 
 
-def redact(text: str, what: Sequence[Redaction]) -> str:
-    """The text with each stretch replaced by `[CATEGORY]`."""
-    pieces, cut = [], 0
-    for item in what:
-        pieces += [text[cut : item.start], f"[{item.category}]"]
-        cut = item.end
-    return "".join([*pieces, text[cut:]])
+def _merged(group: Sequence[Redaction]) -> Redaction:
+    """One redaction for spans that overlap, in their order."""
+    if len({(item.start, item.end, item.operator) for item in group}) == 1:
+        return group[0]
+    by_name = sorted(group, key=lambda item: item.start - item.end)  # stable: the longest, then the first
+    operator = strictest([item.operator for item in by_name])
+    return Redaction(group[0].start, max(item.end for item in group), by_name[0].category, by_name[0].rule, operator)
+
+
+def without_keys(cut: Redaction, value: str) -> str:
+    """What operators that need no keys put in the place of a value."""
+    return plain(cut.operator, cut.category, value)
+
+
+def redact(text: str, cuts: Sequence[Redaction], put: Put = without_keys) -> str:
+    """The text with each stretch replaced by what `put` makes of it; without keys that is `[CATEGORY]`, a mask or nothing."""
+    pieces, done = [], 0
+    for cut in cuts:
+        pieces += [text[done : cut.start], put(cut, text[cut.start : cut.end])]
+        done = cut.end
+    return "".join([*pieces, text[done:]])
 
 
 def severity(policy: Policy, context: Context, results: Sequence[CheckResult]) -> int:

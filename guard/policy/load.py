@@ -272,6 +272,7 @@ def _fields_at(model: type[BaseModel], location: _Path) -> Mapping[str, Any]:
     node: Any = schema
     for step in location:
         node = node.get("items", {}) if isinstance(step, int) else _child(node, step)
+        node = next((option for option in node.get("anyOf", ()) if "$ref" in option), node)
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
     return node.get("properties", {}) if isinstance(node, dict) else {}
@@ -310,6 +311,16 @@ def _check_references(model: PolicyModel, document: Document) -> None:
                 f"{document.place((*path, 'stage'))}: checker {rule.checker!r} does not look at {', '.join(sorted(deaf))}, "
                 "so this rule could never fire there"
             )
+        known = plugins.categories(model.checkers[rule.checker].use or rule.checker)
+        for number, category in enumerate(rule.category):
+            if known is not None and category not in known:
+                close = difflib.get_close_matches(category, known, n=1)
+                hint = f"did you mean {close[0]!r}? " if close else ""
+                place = document.place((*path, "category", number))
+                raise PolicyError(
+                    f"{place}: checker {rule.checker!r} knows no category {category!r}; {hint}"
+                    f"known are {', '.join(sorted(known))}"
+                )
         if rule.when is not None:
             try:
                 compile_condition(rule.when)

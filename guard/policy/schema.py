@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from guard.digest import canonical, label
+from guard.operators import LABEL, PARAMETERS, UNSAFE, Operator
 from guard.policy.decide import STAMP
 from guard.types import Ack, Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
 
@@ -36,7 +37,8 @@ Duration = Annotated[
 ]
 StageName = Literal["input", "output", "tool"]
 ActionName = Literal["allow", "annotate", "redact", "review", "block"]
-AckName = Literal["sequenced", "witnessed"]
+OperatorName = Literal["replace", "redact", "mask", "hash", "encrypt", "pseudonym"]
+AckName = Literal["durable", "sequenced", "witnessed"]
 LayerName = Literal["manifest", "watermark"]
 
 
@@ -49,6 +51,12 @@ def _not_reserved(name: str) -> str:
 CheckerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$"), AfterValidator(_not_reserved)]
 
 
+def _harmless(text: str) -> str:
+    if UNSAFE.search(text):
+        raise ValueError("quotation marks, backslashes and control characters would break JSON around it")
+    return text
+
+
 def _one_or_many(item: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
 
@@ -59,6 +67,7 @@ Stages = Annotated[
     Field(min_length=1),
     _one_or_many({"type": "string", "enum": ["input", "output", "tool"]}),
 ]
+HarmlessText = Annotated[str, AfterValidator(_harmless)]
 Categories = Annotated[list[str], BeforeValidator(_as_list), _one_or_many({"type": "string"})]
 
 
@@ -77,6 +86,36 @@ class CheckerModel(_Strict):
     cooldown: Duration = Field(30.0, description="how long an open circuit waits before one trial")
 
 
+class OperatorModel(_Strict):
+    """What takes the place of what a rule redacts; names and parameters as in presidio-anonymizer."""
+
+    name: OperatorName = "replace"
+    new_value: HarmlessText | None = Field(None, description="replace: the text; default: [CATEGORY]")
+    masking_char: HarmlessText = Field("*", min_length=1, max_length=1, description="mask: what stands there then")
+    chars_to_mask: int | None = Field(None, ge=1, description="mask: how many characters; default: all")
+    from_end: bool = Field(False, description="mask: count from the end")
+    shape: Literal["label", "same"] = Field(
+        "label", description="pseudonym: [PERSON_1], or letters for letters and digits for digits"
+    )
+    scope: Literal["request", "subject"] = Field(
+        "request",
+        description="pseudonym: within which equal values get equal ones; subject: all requests of a requester",
+    )
+    restore: bool = Field(False, description="pseudonym: those of the prompt are turned back in the answer")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> OperatorModel:
+        foreign = sorted(self.model_fields_set - {"name", *PARAMETERS[self.name]})
+        if foreign:
+            takes = ", ".join(PARAMETERS[self.name]) or "no parameters"
+            raise ValueError(f"{self.name} takes {takes}; not {foreign[0]}")
+        return self
+
+
+def _operator(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class RuleModel(_Strict):
     """When a checker reports a category at a threshold, and a condition holds, do something."""
 
@@ -89,6 +128,15 @@ class RuleModel(_Strict):
     action: ActionName
     mode: Literal["enforce", "shadow"] = "enforce"
     description: str = ""
+    operator: Annotated[
+        OperatorModel | None, BeforeValidator(_operator, json_schema_input_type=OperatorName | OperatorModel | None)
+    ] = Field(None, description="with `action: redact`: what takes the place; a name alone will do")
+
+    @model_validator(mode="after")
+    def _redacting(self) -> RuleModel:
+        if self.operator is not None and self.action != "redact":
+            raise ValueError("an operator goes with `action: redact`")
+        return self
 
 
 class StampModel(_Strict):
@@ -105,18 +153,27 @@ class ReviewModel(_Strict):
     within: Duration = Field(24 * 3600.0)
 
 
+def _not_durable(name: object) -> object:
+    if name == "durable":
+        raise ValueError(
+            "an outcome that is held opens a case together with its entry, and a case needs the entry's number: say"
+            " sequenced or witnessed"
+        )
+    return name
+
+
 class WaitModel(_Strict):
     """For each action, what an outcome waits for before it is handed out."""
 
     allow: AckName = "sequenced"
     annotate: AckName = "sequenced"
     redact: AckName = "sequenced"
-    review: AckName = "sequenced"
+    review: Annotated[Literal["sequenced", "witnessed"], BeforeValidator(_not_durable)] = "sequenced"
     block: AckName = "sequenced"
 
 
 class RecordModel(_Strict):
-    """How sure the record must be. `witnessed` needs a witness (GUARD_WITNESS)."""
+    """How sure the record must be: `durable` is the fastest, `witnessed` needs a witness (GUARD_WITNESS)."""
 
     wait_for: WaitModel = Field(default_factory=WaitModel)
 
@@ -148,6 +205,13 @@ def document(model: PolicyModel) -> dict[str, Any]:
         model.record == RecordModel()
     ):  # policies that do not speak of it keep the digest that they had before it existed
         del data["record"]
+    for rule in data["rules"]:
+        if rule["operator"] is None:
+            del rule["operator"]
+        else:
+            rule["operator"] = {
+                name: rule["operator"][name] for name in ("name", *PARAMETERS[rule["operator"]["name"]])
+            }
     return data
 
 
@@ -181,6 +245,7 @@ def to_policy(model: PolicyModel) -> Policy:
                 when=rule.when,
                 mode=Mode(rule.mode),
                 description=rule.description,
+                operator=Operator(**rule.operator.model_dump()) if rule.operator else LABEL,
             )
             for rule in model.rules
         ),

@@ -24,6 +24,7 @@ from guard.review.model import Case, Filter, Ruling
 from guard.review.queue import Counts, Page, Row, counts, get, queue
 from guard.review.rebuild import rebuild, replay
 from guard.review.stats import CheckerHealth, Overview, overview
+from guard.review.whatif import change_words, edits_words, evidence_words, explained, explanation_data
 
 __all__ = [
     "LEASE",
@@ -41,9 +42,14 @@ __all__ = [
     "Step",
     "approved",
     "category_words",
+    "change_words",
     "claim",
     "counts",
     "descriptions",
+    "edits_words",
+    "evidence_words",
+    "explained",
+    "explanation_data",
     "flags",
     "full",
     "get",

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guard.types import Content, Policy, Redaction, Text
+from guard.operators import Operator, Redaction
+from guard.types import Content, Policy, Text
 
 Fields = Mapping[str, Any]
 
@@ -200,17 +201,32 @@ def replaced(original: str, shown: str, fields: Fields, stage: str) -> tuple[tup
 
     Empty when the shown text is not the original with the recorded redactions, because then positions would mislead.
     """
-    spots, moved, cut, rebuilt = [], 0, 0, []
+    spots, at, cut = [], 0, 0
     for item in _redactions(fields, stage):
-        label = f"[{item.category}]"
-        rebuilt += [original[cut : item.start], label]
-        start = item.start + moved
-        spots.append((start, start + len(label), item.category))
-        moved += len(label) - (item.end - item.start)
-        cut = item.end
-    return tuple(spots) if "".join([*rebuilt, original[cut:]]) == shown else ()
+        kept = original[cut : item.start]
+        start = at + len(kept)
+        end = _end(item, shown, start)
+        if end is None or not shown.startswith(kept, at):
+            return ()
+        spots.append((start, end, item.category))
+        at, cut = end, item.end
+    return tuple(spots) if shown[at:] == original[cut:] else ()
+
+
+def _end(item: Redaction, shown: str, start: int) -> int | None:
+    """Where that ends what was put in the place of a value; None where the operator leaves that open."""
+    if item.operator.name == "redact":
+        return start
+    if item.operator.name == "mask":
+        return start + item.end - item.start
+    closed = shown.find("]", start) if shown.startswith("[", start) else -1
+    return closed + 1 if closed >= 0 else None
 
 
 def _redactions(fields: Fields, stage: str) -> list[Redaction]:
     found = [it for it in fields.get("redactions") or [] if it.get("stage") == stage]
-    return sorted(Redaction(it["start"], it["end"], it["category"], it["rule"]) for it in found)
+    cuts = [
+        Redaction(it["start"], it["end"], it["category"], it["rule"], Operator(it.get("operator") or "replace"))
+        for it in found
+    ]
+    return sorted(cuts, key=lambda it: it[:4])

@@ -22,7 +22,7 @@ from guard.store.failure import explain, is_missing_table
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"  # the newest revision; a constant, so that a start does not import Alembic
+HEAD = "0005"  # the newest revision; a constant, so that a start does not import Alembic
 LOCK_SECONDS = 30
 _COMPACT_BELOW = 1 << 30  # bytes: some seconds of work, in which writers wait
 _MIGRATION_LOCK = 0x67656E67  # any number will do, as long as every genguard process uses the same
@@ -145,12 +145,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that commits at the end of the block; failures are RecordErrors and leave nothing behind."""
+    """One transaction that commits at the end of the block; failures are RecordErrors and leave nothing behind.
+
+    But for a connection that is lost while it commits: then the error says that nobody knows.
+    """
+    committing = False
     try:
         with engine.begin() as connection:
             yield connection
+            committing = True
     except SQLAlchemyError as error:
-        raise explain(error) from None
+        raise explain(error, committing=committing) from None
 
 
 def integrity(connection: Connection) -> list[str]:

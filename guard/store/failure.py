@@ -10,6 +10,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from guard.errors import AlreadyRecorded, NotMigrated, RecordError
 
 _NOTHING = "nothing was recorded or released"
+_UNKNOWN = (
+    "the connection to the database was lost while it committed: nothing was released, but whether it was recorded is not"
+    " known; ask again with the same request id"
+)
 
 # Fragments of SQLite's messages, or SQLSTATE codes of PostgreSQL, and what to do about them.
 _ADVICE = (
@@ -25,9 +29,10 @@ _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_F
 _ONCE = ("pk_log_once", "log_once.request_id, log_once.kind")
 
 
-def explain(error: SQLAlchemyError) -> RecordError:
+def explain(error: SQLAlchemyError, *, committing: bool = False) -> RecordError:
     """The RecordError that says what to do; it names no values, since they may be personal.
 
+    `committing`: the transaction had done its work and was to commit.
     Raise it `from None`: PostgreSQL's own messages quote whole rows.
     """
     if is_missing_table(error):
@@ -41,6 +46,8 @@ def explain(error: SQLAlchemyError) -> RecordError:
     if is_damage(error):
         return RecordError("the database file is damaged: keep a copy, run  guard audit verify  and restore a backup")
     if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and _unreachable(error)):
+        if committing:
+            return RecordError(_UNKNOWN)
         return RecordError(f"the database cannot be reached: check that it runs and the store's URL; {_NOTHING}")
     original = getattr(error, "orig", None) or error
     names = [type(original).__name__, getattr(original, "sqlstate", None), _constraint(original)]

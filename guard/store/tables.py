@@ -39,8 +39,21 @@ class LogHead(Base):
     peaks: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class LogEntry(Base):
-    """One leaf. Every column but `leaf` and `leaf_hash` repeats a field inside the leaf, for searching."""
+class Leaf:
+    """What the log and the inbox hold of an entry, after its keys. All but `leaf` and its hash repeat fields of the leaf."""
+
+    kind: Mapped[str] = mapped_column(Text)
+    occurred_at: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[str | None] = mapped_column(Text)
+    leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    leaf: Mapped[bytes] = mapped_column(LargeBinary)
+    subject: Mapped[str | None] = mapped_column(Text)
+
+
+class LogEntry(Leaf, Base):
+    """One leaf, numbered; it is searched by the columns that repeat it."""
 
     __tablename__ = "log_entry"
     __table_args__ = (
@@ -60,14 +73,6 @@ class LogEntry(Base):
 
     seq: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
     id: Mapped[str] = mapped_column(Text, unique=True)
-    kind: Mapped[str] = mapped_column(Text)
-    occurred_at: Mapped[str] = mapped_column(Text)
-    request_id: Mapped[str | None] = mapped_column(Text)
-    state: Mapped[str | None] = mapped_column(Text)
-    action: Mapped[str | None] = mapped_column(Text)
-    leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    leaf: Mapped[bytes] = mapped_column(LargeBinary)
-    subject: Mapped[str | None] = mapped_column(Text)
 
 
 class LogOnce(Base):
@@ -80,23 +85,18 @@ class LogOnce(Base):
     id: Mapped[str] = mapped_column(Text)
 
 
-class LogInbox(Base):
-    """Sealed entries that are durable and have no number yet: where several processes share a PostgreSQL log.
+class LogInbox(Leaf, Base):
+    """Sealed entries that are durable and have no number yet. Empty on SQLite, where whoever writes has the whole log.
 
-    The columns are those of `log_entry` without `seq`. Empty on SQLite, where whoever writes has the whole log.
+    `mac` is of whoever left the entry; `refused` says why it will never be numbered.
     """
 
     __tablename__ = "log_inbox"
+    __table_args__ = (Index("ix_log_inbox_request_id", "request_id"), {"sqlite_strict": True})
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    kind: Mapped[str] = mapped_column(Text)
-    occurred_at: Mapped[str] = mapped_column(Text)
-    request_id: Mapped[str | None] = mapped_column(Text)
-    state: Mapped[str | None] = mapped_column(Text)
-    action: Mapped[str | None] = mapped_column(Text)
-    leaf_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    leaf: Mapped[bytes] = mapped_column(LargeBinary)
-    subject: Mapped[str | None] = mapped_column(Text)
+    mac: Mapped[bytes] = mapped_column(LargeBinary, sort_order=1)
+    refused: Mapped[str | None] = mapped_column(Text, sort_order=2)
 
 
 class LogInboxBody(Base):

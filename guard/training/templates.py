@@ -1,4 +1,4 @@
-"""Sentences of our own for training: abuse and its benign look-alikes, in like numbers and for every group alike.
+"""Sentences of our own: harm of every kind and its benign look-alikes, in like numbers and for every group alike.
 
 The wording stands in `templates.txt`; it is ours, and no evaluation set went into it.
 """
@@ -11,27 +11,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guard.checkers.hazards import BY_NAME
+
 SOURCE = Path(__file__).parent / "templates.txt"
+HEAVIEST = 4.0  # weight of a sentence
 LOWER_CASE = 0.4  # of the sentences, since people write so
 _BLANK = re.compile(r"<(\w+)>")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
 
 
+Labels = dict[str, float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Sentences with the same labels: toxicity, identity_attack, threat."""
+    """Sentences with the same labels: those that are not named are 0, None is unlabelled."""
 
-    labels: tuple[float, float, float]
+    name: str
+    labels: Labels
+    share: int = 1
     sentences: list[str] = field(default_factory=list)
 
 
-def sentences(seed: int, size: int) -> Iterator[tuple[str, float, float, float]]:
-    """`size` sentences with their labels, drawn from every family in turn; the same for the same seed."""
-    draw = random.Random(seed)  # noqa: S311  (not for secrets)
-    words, families = read(SOURCE)
-    for index in range(size):
-        family = families[index % len(families)]
-        yield fill(draw.choice(family.sentences), words, draw), *family.labels
+def sentences(seed: int, each: int, source: Path = SOURCE) -> Iterator[tuple[str, Family, float]]:
+    """Sentences with their families and weights: up to `each` (times the family's share) of every wording, all different.
+
+    The same for the same seed. A wording weighs more the more sentences it makes, but less than in proportion.
+    """
+    words, families = read(source)
+    for family in families:
+        for wording in family.sentences:
+            draw = random.Random(f"{seed} {wording}")  # noqa: S311  (not for secrets)
+            drawn = sorted({fill(wording, words, draw) for _ in range(each * family.share)})
+            for text in drawn:
+                yield text, family, min(HEAVIEST, each / len(drawn))
 
 
 def fill(sentence: str, words: dict[str, list[str]], draw: random.Random) -> str:
@@ -43,18 +56,27 @@ def fill(sentence: str, words: dict[str, list[str]], draw: random.Random) -> str
 
 
 def read(source: Path) -> tuple[dict[str, list[str]], list[Family]]:
-    """The word lists and the families of a template file."""
+    """The word lists and the families of a template file. Raises ValueError for a label that is no category."""
     words: dict[str, list[str]] = {}
     families: list[Family] = []
     current: list[str] = []
     in_words = True
     for line in source.read_text(encoding="utf-8").splitlines():
         if line.startswith("[="):
-            toxicity, identity, threat = map(float, line.strip("[]").split()[2:])
-            families.append(Family((toxicity, identity, threat)))
+            families.append(_family(line))
             current, in_words = families[-1].sentences, False
         elif line.startswith("["):
             current, in_words = words.setdefault(line.strip("[]"), []), True
         elif line and not line.startswith("#"):
             current += line.split("|") if in_words else [line]
     return words, families
+
+
+def _family(head: str) -> Family:
+    name, *pairs = head.strip("[= ]").split()
+    labels: Labels = {}
+    for label, _, value in (pair.partition("=") for pair in pairs):
+        if label not in BY_NAME:
+            raise ValueError(f"{head}: {label!r} is not a category; known are {', '.join(BY_NAME)}")
+        labels[label] = None if value == "?" else float(value)
+    return Family(name.rstrip("*"), labels, 1 + name.count("*"))

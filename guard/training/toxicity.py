@@ -1,48 +1,62 @@
-"""Train the toxicity model that ships:  python -m guard.training.toxicity --data DIR --out FILE
+"""Train the harm model that ships:  python -m guard.training.toxicity --data DIR --out FILE
 
-Logistic regression over hashed words, word pairs and character n-grams, one head at a time, weights rounded to bytes. DIR is
-a folder with the data sets that `guard.training.corpus` names. The report goes to standard output as JSON. Needs scikit-learn,
-which the `fairness` extra brings along. The same data and seed give the same file.
+Logistic regression over hashed n-grams, one head at a time, weights rounded to bytes, calibrated on rows that were not learned
+from, with thresholds at stated false-positive rates. DIR is a folder with the data sets that `guard.training.corpus` names.
+Needs scipy, which the `fairness` extra brings along. The same data, seed and versions give the same file.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from guard.checkers import ngrams
-from guard.checkers.text import fold, sentences
-from guard.checkers.toxicity import HEADS, MAGIC, Head, Model
+from guard.checkers.hazards import SCORED
+from guard.checkers.linear import MAGIC, PHRASE, STEPS, Head, Model
+from guard.checkers.text import fold
 from guard.digest import sha256
-from guard.training import corpus, templates
+from guard.training import corpus, metrics, templates
 from guard.training.corpus import Row
 
-BUCKETS = {"toxicity": 1 << 18, "identity_attack": 1 << 16, "threat": 1 << 16}
-STRENGTH = {"toxicity": 3.0, "identity_attack": 3.0, "threat": 3.0}  # inverse of the penalty
-OWN = 36_000  # sentences from templates
-LONGEST = 30  # words of a text that are learned from: labels of longer ones say little about any part
-SEED = 20261123
-BENIGN = 1.5  # weight of harmless rows in calibration: there are more of them out there than in the data
-FALSE_ALARM = 0.5
+BUCKETS = 1 << 18
+STRENGTH = 8.0  # inverse of the penalty
+OWN = 50  # sentences from each wording of our own
+LONGEST = 40  # words of a text that are learned from: labels of longer ones say little about any part
+ROUNDS = 60  # of L-BFGS at most
+SEED = 20261124
+PRIOR = (0.03, 0.2)  # least and greatest share of a category in the traffic that scores are calibrated for
+RATES = (0.01, 0.05)  # false-positive rates that thresholds are stated for
+BATCH = 2_000  # texts whose features are taken at once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, test, write."""
+    """Train and write; the report goes to standard output as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True, help="folder with davidson_labeled_data.csv and the others")
     parser.add_argument("--out", type=Path, required=True, help="model file to write")
     options = parser.parse_args(arguments)
+    began = time.process_time()
     learn, tune, test = split(rows(options.data))
-    heads = [calibrated(fit(name, learn), tune) for name in HEADS]
+    inputs = matrix([row.text for row in learn])
+    fits = [fit(name, inputs, learn) for name in SCORED]
+    heads, steps = quantised(fits)
+    heads = calibrated(Model(heads, steps, ""), tune)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(packed(heads, learn))
-    report = evaluate(Model.load(options.out), test, options.data)
+    options.out.write_bytes(packed(heads, steps, learn))
+    model = Model.load(options.out)
+    report = {
+        "digest": model.digest,
+        "cpu_seconds": round(time.process_time() - began),
+        "learned": Counter(row.origin for row in learn),
+        "split": {name: tested(model, name, test) for name in SCORED},
+    }
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
     return 0
 
@@ -54,191 +68,151 @@ def rows(folder: Path) -> Iterator[Row]:
     """Everything that is trained on: the public sets, and our own templates."""
     for read in corpus.TRAINING:
         yield from read(folder)
-    for text, toxicity, identity, threat in templates.sentences(SEED, OWN):
-        yield Row(text, toxicity, identity, threat, 1.0, "own")
+    for text, family, weight in templates.sentences(SEED, OWN):
+        known = {name: value for name, value in family.labels.items() if value is not None}
+        rest = {name: value for name, value in corpus.BENIGN.items() if name not in family.labels}
+        yield Row(text, {**rest, **known}, weight, "own")
 
 
 def split(every: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:
-    """80 % to learn from, 8 % to calibrate on, 12 % to test on, by the digest of the text so that twins stay together."""
+    """80 % to learn from, 10 % to calibrate on, 10 % to test on, by the digest of the text so that twins stay together."""
     parts: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
     for row in every:
-        share = int.from_bytes(sha256(" ".join(ngrams.words(row.text)).encode("utf-8", "replace"))[:4], "big") / 2**32
-        cut = 0.5 if row.origin == "toxigen" else 0.8  # few and precious: half of them to test on
-        parts[0 if share < cut else 1 if share < cut + 0.08 else 2].append(row)
+        plain = ngrams.normalised(fold(row.text).text)
+        if any(map(str.isalnum, plain)):
+            share = int.from_bytes(sha256(plain.encode("utf-8", "replace"))[:4], "big") / 2**32
+            parts[0 if share < 0.8 else 1 if share < 0.9 else 2].append(row)
     return parts
 
 
-@lru_cache(maxsize=400_000)
-def _features(reading: str) -> tuple[int, ...]:
-    return tuple(ngrams.word_features(reading))
+def line(text: str) -> str:
+    """The first words of a text as one line."""
+    return " ".join(fold(text).text.split()[:LONGEST])
 
 
-def features(text: str) -> list[int]:
-    """All features of the first words of a text."""
-    found: list[int] = []
-    previous = "^"
-    for word in ngrams.words(fold(text).text)[:LONGEST]:
-        reading = ngrams.readings(word)[0]
-        found += _features(reading)
-        found.append(ngrams.pair_feature(previous, reading))
-        previous = reading
-    return found
+def matrix(texts: Sequence[str], buckets: int = BUCKETS) -> Any:
+    """Features over the root of their number, texts × buckets, sparse; scored as `Model` does."""
+    import numpy as np
+    from scipy.sparse import csr_matrix, vstack  # type: ignore[import-untyped]
 
-
-def matrix(texts: Sequence[str], buckets: int) -> Any:
-    """Counts over the square root of their number, as a sparse matrix."""
-    import numpy
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
-
-    indices: list[int] = []
-    values: list[float] = []
-    starts = [0]
-    for text in texts:
-        found = features(text)
-        indices += [feature & (buckets - 1) for feature in found]
-        values += [1 / math.sqrt(len(found) + ngrams.SMOOTHING)] * len(found)
-        starts.append(len(indices))
-    built = csr_matrix(
-        (numpy.array(values, "float32"), numpy.array(indices, "int32"), numpy.array(starts, "int64")),
-        shape=(len(texts), buckets),
-    )
-    built.sum_duplicates()
-    return built
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        lines = [line(text) for text in texts[start : start + BATCH]]
+        found = ngrams.bag(ngrams.normalised("\n".join(lines)))
+        values, places, which = [], [], []
+        if found is not None:
+            owners = ((found.pieces, found.sentence[found.owner], 1.0), (found.phrases, found.sentence, float(PHRASE)))
+            for hashes, sentence, weight in owners:
+                there = hashes > 0
+                places.append((hashes[there] & np.uint64(buckets - 1)).astype(np.int64))
+                which.append(np.broadcast_to(sentence, hashes.shape)[there])
+                values.append(np.full(int(there.sum()), weight, np.float32))
+        at, column, value = (np.concatenate(part) if part else np.zeros(0) for part in (which, places, values))
+        counts = np.bincount(at.astype(int), weights=value**2, minlength=len(lines))
+        value = value / np.sqrt(counts + ngrams.SMOOTHING)[at.astype(int)]
+        parts.append(csr_matrix((value.astype(np.float32), (at, column)), shape=(len(lines), buckets)))
+    return vstack(parts).tocsr()
 
 
 # --- training ------------------------------------------------------------------------------------------------------
 
 
-def fit(name: str, learn: Sequence[Row]) -> Head:
-    """One head. A soft label counts as two rows, one of each class, with its share of the weight."""
-    import numpy
-    from scipy.sparse import vstack
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+def fit(name: str, inputs: Any, learn: Sequence[Row]) -> tuple[str, Any, float]:
+    """Weights and bias of one head. Labels may be shares; rows that do not know the label are left out."""
+    import numpy as np
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
 
-    used = [row for row in learn if getattr(row, name) is not None]
-    inputs = matrix([row.text for row in used], BUCKETS[name])
-    labels = numpy.array([getattr(row, name) for row in used])
-    weights = numpy.array([row.weight for row in used])
-    both = numpy.concatenate([labels * weights, (1 - labels) * weights])
-    kept = both > 0
-    classifier = LogisticRegression(C=STRENGTH[name], solver="lbfgs", max_iter=400)
-    classifier.fit(vstack([inputs, inputs]).tocsr()[kept], (numpy.arange(len(both)) < len(used))[kept], both[kept])
-    return Head(name, classifier.coef_[0].tolist(), float(classifier.intercept_[0]))
+    used = [index for index, row in enumerate(learn) if name in row.labels]
+    chosen = inputs[used]
+    turned = chosen.T.tocsr()
+    labels = np.array([learn[index].labels[name] for index in used], np.float32)
+    weights = np.array([learn[index].weight for index in used], np.float32) * STRENGTH
 
+    def loss(point: Any) -> tuple[float, Any]:
+        vector = point[:-1].astype(np.float32)
+        logits = chosen @ vector + np.float32(point[-1])
+        cost = float((weights * (np.logaddexp(0, logits) - labels * logits)).sum(dtype=np.float64))
+        error = weights * (1 / (1 + np.exp(-logits)) - labels)
+        slope = np.append(turned @ error, error.sum()).astype(np.float64)
+        slope[:-1] += point[:-1]
+        return cost + 0.5 * float(point[:-1] @ point[:-1]), slope
 
-def squeezed(weights: Any) -> tuple[bytes, float]:
-    """Weights as bytes, and the largest size: see `unpacked`."""
-    import numpy
-
-    largest = float(numpy.abs(weights).max())
-    return (numpy.sign(weights) * numpy.rint(127 * numpy.sqrt(numpy.abs(weights) / largest))).astype(
-        "int8"
-    ).tobytes(), largest
-
-
-def calibrated(head: Head, tune: Sequence[Row]) -> Head:
-    """Platt scaling on rows that were not learned from."""
-    import numpy
-    from sklearn.linear_model import LogisticRegression
-
-    used = [row for row in tune if getattr(row, head.name) is not None and row.text.strip()]
-    model = Model([head], "")
-    scores = numpy.array([model.score(ngrams.words(fold(row.text).text)[:LONGEST])[0] for row in used]).clip(
-        1e-6, 1 - 1e-6
-    )
-    logits = numpy.log(scores / (1 - scores))[:, None]
-    labels = numpy.array([getattr(row, head.name) for row in used])
-    weights = numpy.array([row.weight for row in used])
-    both = numpy.concatenate([labels * weights, (1 - labels) * weights * BENIGN])
-    kept = both > 0
-    platt = LogisticRegression(C=1e6)
-    platt.fit(numpy.concatenate([logits, logits])[kept], (numpy.arange(len(both)) < len(used))[kept], both[kept])
-    return Head(head.name, head.weights, head.bias, float(platt.coef_[0][0]), float(platt.intercept_[0]))
+    start = np.zeros(inputs.shape[1] + 1)
+    done = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ROUNDS, "maxcor": 8})
+    sys.stderr.write(f"{name}: {len(used):,} rows, {done.nit} rounds, loss {done.fun:.0f}\n")
+    return name, done.x[:-1], float(done.x[-1])
 
 
-def packed(heads: Sequence[Head], learn: Sequence[Row]) -> bytes:
+def quantised(fits: Sequence[tuple[str, Any, float]]) -> tuple[list[Head], Any]:
+    """Weights as bytes (see `linear.expanded`), buckets × heads, and the heads before calibration."""
+    import numpy as np
+
+    heads, columns = [], []
+    for name, weights, bias in fits:
+        largest = float(np.abs(weights).max())
+        columns.append((np.sign(weights) * np.rint(STEPS * np.sqrt(np.abs(weights) / largest))).astype(np.int8))
+        heads.append(Head(name, round(largest, 8), round(bias, 8)))
+    return heads, np.stack(columns, axis=1)
+
+
+def calibrated(model: Model, tune: Sequence[Row]) -> list[Head]:
+    """Platt scaling and thresholds from rows that were not learned from."""
+    import numpy as np
+
+    logits = model.logits([line(row.text) for row in tune])
+    heads = []
+    for index, head in enumerate(model.heads):
+        used = [place for place, row in enumerate(tune) if head.name in row.labels]
+        labels = np.array([tune[place].labels[head.name] for place in used])
+        weights = balanced(labels, np.array([tune[place].weight for place in used]))
+        raw = logits[used, index]
+        inputs = np.stack([raw, np.ones(len(raw))], axis=1)
+        slope, offset = metrics.logistic(inputs, labels, weights, 1e-6)
+        final = 1 / (1 + np.exp(-(raw * slope + offset)))
+        calm = labels < 0.5
+        thresholds = {f"{rate:g}": round(metrics.threshold_at(rate, final[calm], weights[calm]), 4) for rate in RATES}
+        heads.append(
+            Head(head.name, head.largest, head.bias, round(float(slope), 8), round(float(offset), 8), thresholds)
+        )
+    return heads
+
+
+def balanced(labels: Any, weights: Any) -> Any:
+    """Weights under which the share of positives is within PRIOR."""
+    share = float((labels * weights).sum() / weights.sum())
+    wanted = min(max(share, PRIOR[0]), PRIOR[1])
+    return weights * (labels * wanted / share + (1 - labels) * (1 - wanted) / (1 - share))
+
+
+def packed(heads: Sequence[Head], steps: Any, learn: Sequence[Row]) -> bytes:
     """The file: a magic line, a line of JSON, and the weights."""
-    import numpy
-
-    origins = sorted({row.origin for row in learn})
-    facts: dict[str, Any] = {
-        "heads": [],
-        "trained_on": {origin: sum(row.origin == origin for row in learn) for origin in origins},
+    facts = {
+        "heads": [asdict(head) for head in heads],
+        "buckets": len(steps),
+        "trained_on": dict(sorted(Counter(row.origin for row in learn).items())),
         "seed": SEED,
     }
-    bodies = []
-    for head in heads:
-        body, largest = squeezed(numpy.array(head.weights))
-        numbers = {"largest": largest, "bias": head.bias, "slope": head.slope, "offset": head.offset}
-        rounded = {key: round(value, 8) for key, value in numbers.items()}
-        facts["heads"].append({"name": head.name, "buckets": len(body), **rounded})
-        bodies.append(body)
-    return MAGIC + json.dumps(facts, sort_keys=True).encode() + b"\n" + b"".join(bodies)
+    body: bytes = steps.tobytes()
+    return MAGIC + json.dumps(facts, sort_keys=True).encode() + b"\n" + body
 
 
-# --- testing -------------------------------------------------------------------------------------------------------
+def tested(model: Model, name: str, test: Sequence[Row]) -> dict[str, Any]:
+    """Figures of one head on the held-out part of what was learned from, with its reliability."""
+    import numpy as np
 
-
-def _probabilities(model: Model, used: Sequence[Row]) -> Any:
-    import numpy
-
-    return numpy.array([_document(model, row.text) for row in used])
-
-
-def _document(model: Model, text: str) -> tuple[float, ...]:
-    """The highest probability of each head over the sentences of a text, as the checker finds them."""
-    plain = fold(text).text
-    scores = [model.worst(ngrams.words(plain[start:end])) for start, end in sentences(plain)]
-    return tuple(max(column) for column in zip(*scores, strict=True)) if scores else (0.0,) * len(model.heads)
-
-
-def evaluate(model: Model, test: Sequence[Row], folder: Path) -> dict[str, Any]:
-    """AUROC and AUPRC by head on the held-out split and on the held-out origins; false alarms by group and dialect."""
-    report: dict[str, Any] = {"digest": model.digest, "split": {}, "origins": {}}
-    for name in HEADS:
-        for origin in ("all", *sorted({row.origin for row in test})):
-            used = [row for row in test if getattr(row, name) is not None and origin in ("all", row.origin)]
-            report["split"][f"{name}/{origin}"] = _curve(model, used, name)
-    for read in corpus.HELD_OUT:
-        used = list(read(folder))
-        report["origins"][used[0].origin] = _curve(model, used, "toxicity")
-    report["false_alarms"] = _by_group(model, test, folder)
-    return report
-
-
-def _curve(model: Model, used: Sequence[Row], name: str) -> dict[str, float] | None:
-    from sklearn.metrics import average_precision_score, roc_auc_score  # type: ignore[import-untyped]
-
-    truth = [getattr(row, name) >= 0.5 for row in used]
-    if len(set(truth)) < 2:
-        return None
-    scores = _probabilities(model, used)[:, HEADS.index(name)]
+    used = [row for row in test if name in row.labels]
+    truth = np.array([row.labels[name] >= 0.5 for row in used])
+    scores = model.scores([line(row.text) for row in used])[:, model.names.index(name)]
+    labels = np.array([row.labels[name] for row in used])
+    error, bins = metrics.reliability(labels, scores, balanced(labels, np.array([row.weight for row in used])))
     return {
         "rows": len(used),
-        "positive": sum(truth),
-        "auroc": round(float(roc_auc_score(truth, scores)), 4),
-        "auprc": round(float(average_precision_score(truth, scores)), 4),
-        "recall@0.6": round(float(scores[truth].__ge__(0.6).mean()), 3),
-        "false_alarms@0.6": round(float((scores[[not value for value in truth]] >= 0.6).mean()), 3),
+        "positive": int(truth.sum()),
+        "auroc": round(metrics.auroc(truth, scores), 4),
+        "auprc": round(metrics.auprc(truth, scores), 4),
+        "calibration_error": round(error, 4),
+        "reliability": bins,
     }
-
-
-def _by_group(model: Model, test: Sequence[Row], folder: Path) -> dict[str, Any]:
-    """Share of neutral sentences about each group, and of each dialect, that score at or above one half on any head."""
-    alarms: dict[str, list[bool]] = {}
-    for row in test:
-        if row.origin == "toxigen" and row.toxicity == 0:
-            alarms.setdefault(row.group, []).append(_alarm(model, row.text))
-    pairs = list(corpus.dialect(folder, tested=True))
-    for index, dialect in enumerate(("African-American English", "standardised English")):
-        alarms[dialect] = [_alarm(model, pair[index]) for pair in pairs]
-    return {
-        group: {"rows": len(seen), "rate": round(sum(seen) / len(seen), 3)} for group, seen in alarms.items() if seen
-    }
-
-
-def _alarm(model: Model, text: str) -> bool:
-    return max(_document(model, text)) >= FALSE_ALARM
 
 
 if __name__ == "__main__":

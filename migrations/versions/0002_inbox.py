@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0002"
 down_revision = "0001"
@@ -55,7 +56,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Refused while the inbox holds entries: they are durable, and would be lost."""
     if op.get_bind().execute(sa.text("SELECT count(*) FROM log_inbox")).scalar_one():
-        raise RuntimeError("the inbox holds entries: append one entry with this release first, which takes them in")
+        raise CommandError("the inbox holds entries: append one entry with this release first, which takes them in")
     op.drop_table("log_inbox_body")
     op.drop_table("log_inbox")
     op.create_index(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from guard.audit.draft import Draft
@@ -17,8 +19,8 @@ from guard.cli import audit, db
 from guard.digest import JSON
 from guard.errors import ConfigError, EvidenceError, LegalHold, NoteError, ProofError
 from guard.keys import KeyRing
-from guard.store.engine import HEAD, open_engine
-from guard.types import Image, Text
+from guard.store.engine import HEAD, open_engine, writing
+from guard.types import Ack, Image, Text
 
 HOSTILE = "red \x1b[31m \x1b]0;title\x07 \u202egnp.exe \r overwritten\nsecond line"
 
@@ -270,7 +272,92 @@ def test_retention_at_the_terminal(people: Log, monkeypatch: pytest.MonkeyPatch)
     assert "nothing to erase" in run("audit", "retain").stdout
     now = ("--older-than", "0d", "--reason", "a test")
     assert "would erase 13 contents of 8 entries" in run("audit", "retain", *now, "--dry-run").stdout
-    assert "erased 13 contents of 8 entries, and destroyed 2 keys" in run("audit", "retain", *now).stdout
+    assert "erased 13 contents of 8 entries, and destroyed 3 keys" in run("audit", "retain", *now).stdout
     assert run("audit", "verify", "--content").exit_code == 0
     with pytest.raises(ConfigError, match="no keys of a record"):
         run("audit", "erase", "--home", "/nowhere", "--subject", "x", "--reason", "y")
+
+
+@pytest.fixture
+def durable_log(home: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """A log on PostgreSQL with one entry, and two that wait for a number."""
+    monkeypatch.setenv("GUARD_STORE", postgresql_url)
+    engine = open_engine(postgresql_url)
+    log = Log(engine, KeyRing(home / "keys"))
+    log.append([Draft("generation", "first", {"state": "released"})])
+    for name in ("second", "third"):
+        log.append([Draft("generation", name, {"state": "released"})], ack=Ack.DURABLE)
+    yield log
+    engine.dispose()
+
+
+@pytest.mark.parametrize("command", [("search",), ("verify",), ("checkpoint",), ("show", "2"), ("proof", "2")])
+def test_commands_that_read_number_first_what_waits(durable_log: Log, command: tuple[str, ...]) -> None:
+    done = run("audit", *command)
+    assert done.exit_code == 0
+    assert json.loads(run("audit", "verify", "--json").stdout)["size"] == 3
+
+
+def test_settle_numbers_what_waits(durable_log: Log) -> None:
+    assert run("audit", "settle").output == "2 entries waited in the inbox, 0 wait now\n"
+    again = json.loads(run("audit", "settle", "--json").stdout)
+    assert again == {"before": 0, "waiting": 0, "refused": {}, "lost": []}
+
+
+def test_settle_has_nothing_to_do_on_sqlite(cli_log: Log) -> None:
+    assert run("audit", "settle").output == "0 entries waited in the inbox, 0 wait now\n"
+
+
+def test_who_has_no_keys_is_told_what_waits(durable_log: Log, home: Path, tmp_path: Path) -> None:
+    key, before = run("audit", "key").stdout.strip(), sorted(home.rglob("*"))
+    (home / "keys").rename(tmp_path / "elsewhere")
+    done = run("audit", "verify", "--key", key, "--no-remember")
+    assert done.exit_code == 0
+    assert "2 entries are durable and have no number yet: run  guard audit settle" in done.stderr
+    assert "holds: 1 entries" in done.stdout
+    assert not (home / "keys").exists()
+    with pytest.raises(ConfigError, match="no log key"):
+        run("audit", "settle")
+    (tmp_path / "elsewhere").rename(home / "keys")
+    assert sorted(home.rglob("*")) == before
+
+
+def test_the_keys_of_another_log_number_nothing(durable_log: Log, home: Path, tmp_path: Path) -> None:
+    key = run("audit", "key").stdout.strip()
+    (home / "keys").rename(tmp_path / "elsewhere")
+    Log(open_engine(f"sqlite:///{tmp_path}/x.db"), KeyRing(home / "keys"))  # makes all keys
+    done = run("audit", "verify", "--key", key, "--no-remember")
+    assert done.exit_code == 0
+    assert "not signed with a key of this key folder" in done.stderr
+    assert "2 entries are durable" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("attack", "words"),
+    [
+        ("UPDATE log_inbox SET state = 'blocked' WHERE request_id = 'second'", "is never numbered: it was not left by"),
+        ("DELETE FROM log_inbox WHERE request_id = 'second'", "was durable, and is gone before it was numbered"),
+    ],
+)
+def test_what_was_done_to_the_inbox_is_said(durable_log: Log, attack: str, words: str) -> None:
+    with writing(durable_log.engine) as connection:
+        connection.execute(text(attack))
+    for command in ("settle", "verify"):
+        done = run("audit", command)
+        assert done.exit_code == 1
+        assert words in done.stderr
+        assert "see who has INSERT or DELETE" in done.stderr
+    assert "holds:" in done.stdout  # the record itself does
+    data = json.loads(run("audit", "verify", "--json").stdout)
+    assert (data["ok"], len(data["inbox"]["refused"]) + len(data["inbox"]["lost"])) == (True, 1)
+
+
+def test_tables_with_entries_in_the_inbox_are_not_taken_down(durable_log: Log) -> None:
+    with pytest.raises(ConfigError, match="the inbox holds entries: run  guard audit settle  first"):
+        run("db", "downgrade", "0004", "--yes")
+    run("audit", "settle")
+    assert run("db", "downgrade", "0004", "--yes").output == "now at revision 0004\n"
+    with writing(durable_log.engine) as connection:
+        connection.execute(text("INSERT INTO log_inbox VALUES ('i', 'check', 't', NULL, NULL, NULL, '', '')"))
+    with pytest.raises(ConfigError, match="entries of the release before"):
+        run("db", "upgrade")

@@ -224,7 +224,7 @@ def test_racing_erasers_erase_once(url: str, log: Log, reader: Reader, keys: Key
     assert len(done) + len(refused) == 3
     assert sum(it.bodies for it in done) == 60
     assert len(reader.latest(kind="erasure")) == 1
-    assert not log.vault.keys.exists(ann)
+    assert not log.vault.keys.existing([ann])
     checked(log)
 
 
@@ -258,7 +258,7 @@ def test_erasing_while_others_write(url: str, log: Log, reader: Reader, keys: Ke
     erase_subject(log, ann, WHY)
     checked(log)
     assert {reader.body(it.seq, "prompt") for it in reader.latest(500, subject=ann) if it.kind != "erasure"} <= {None}
-    assert not log.vault.keys.exists(ann)
+    assert not log.vault.keys.existing([ann])
     for found in reader.latest(10, subject=log.vault.pseudonym("bob")):
         assert reader.body(found.seq, "prompt") is not None
 
@@ -372,12 +372,12 @@ def test_a_crash_before_the_key_is_destroyed_is_finished_by_a_second_run(
     died = subprocess.run([sys.executable, "-c", DYING, url, str(keys.folder)], check=False)
     assert died.returncode == -signal.SIGKILL
     ann = log.vault.pseudonym("ann")
-    assert log.vault.keys.exists(ann)
+    assert log.vault.keys.existing([ann])
     assert [reader.body(seq, "prompt") for seq in range(3)] == [None] * 3
     assert checked(log).size == 4
     again = erase_subject(log, ann, WHY)
     assert (again.bodies, again.keys, again.entries) == (0, 1, ())
-    assert not log.vault.keys.exists(ann)
+    assert not log.vault.keys.existing([ann])
     assert checked(log).size == 4
 
 
@@ -401,7 +401,7 @@ def test_retention_erases_by_age_but_for_holds_and_policies(log: Log, reader: Re
     assert reader.body(0, "policy") == Text("the policy")
     fields = entry(reader, done.entries[0])
     assert (fields["code"], fields["older_than_days"], fields["subject"]) == ("retention", 400, None)
-    assert not log.vault.keys.exists("d:2026-01-10")
+    assert not log.vault.keys.existing(["d:2026-01-10"])
     assert retain(log, timedelta(days=400), by="kim") == Done()
     checked(log)
     clock.now += timedelta(days=300)

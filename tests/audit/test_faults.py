@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import random
-import signal
+import socket
 import sqlite3
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,95 +21,30 @@ from guard.audit import merkle
 from guard.audit.draft import Draft
 from guard.audit.log import Appended, Log
 from guard.audit.read import Reader
-from guard.audit.receipt import from_json, verify_receipt
 from guard.audit.verify import verify
-from guard.errors import RecordError
+from guard.errors import AlreadyRecorded, RecordError
 from guard.keys import KeyRing
 from guard.store.engine import open_engine, reading, upgrade
 from guard.store.tables import LogEntry, ReviewCase
-from guard.types import Receipt, Text
+from guard.types import Text
+from tests.audit.killing import KILLS, Server, Writer, check_all_present, forking
 
 Maker = Callable[..., Draft]
 
 
-KILLS = int(os.environ.get("GUARD_TEST_KILLS", "50"))  # for each engine
 TORN = 500
-
-
-@dataclass
-class Writer:
-    """A process that appends, and the file in which it notes what was acknowledged."""
-
-    process: int
-    out: Path
-
-    def lines(self) -> list[str]:
-        text = self.out.read_text() if self.out.exists() else ""
-        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]  # a kill may leave half a line
-
-    def wait(self) -> None:
-        """Until the process has ended."""
-        while self.alive():
-            time.sleep(0.005)
-
-    def alive(self) -> bool:
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        return True
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(Path(__file__).with_name("appender.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with forking() as process:
         yield process
-        process.kill()
 
 
 @pytest.fixture
 def start(server: subprocess.Popen[str], url: str, keys: KeyRing, tmp_path: Path) -> Callable[..., Writer]:
     """Starts writers on the database under test."""
-
-    def begin(name: str, **numbers: int) -> Writer:
-        out = tmp_path / f"{name}.jsonl"
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(
-            json.dumps({"url": url, "keys": str(keys.folder), "out": str(out), "name": name, **numbers}) + "\n"
-        )
-        server.stdin.flush()
-        return Writer(int(server.stdout.readline()), out)
-
-    return begin
-
-
-def acknowledged(writers: Sequence[Writer]) -> Iterator[tuple[str, str, Receipt]]:
-    for writer in writers:
-        for line in writer.lines():
-            data = json.loads(line)
-            yield data["id"], data["request"], from_json(json.dumps(data["receipt"]))[0]
-
-
-def check_all_present(engine: Engine, keys: KeyRing, writers: Sequence[Writer]) -> int:
-    """Every acknowledged entry is stored where its receipt says, and the record holds against the newest receipt."""
-    log = Log(engine, keys)
-    reader = Reader(engine, log.vault)
-    receipts = []
-    for entry_id, request, receipt in acknowledged(writers):
-        entry = reader.entry(receipt.entry)
-        assert entry is not None
-        assert (entry.id, entry.request_id, entry.intact) == (entry_id, request, True)
-        assert entry.leaf_hash.hex() == receipt.leaf_hash
-        assert reader.body(receipt.entry, "output") == Text(request)
-        verify_receipt(receipt, log.vkey, leaf=entry.leaf)
-        receipts.append(receipt)
-    newest = max(receipts, key=lambda receipt: receipt.size)
-    report = verify(engine, log.vkey, against=newest.checkpoint)
-    assert report.problems == ()
-    assert report.size >= newest.size
-    return len(receipts)
+    return Server(server, url, keys, tmp_path).start
 
 
 def test_four_processes_with_threads_share_one_log(start: Callable[..., Writer], engine: Engine, keys: KeyRing) -> None:
@@ -134,8 +67,7 @@ def test_killed_writers_lose_nothing_that_they_acknowledged(
             time.sleep(0.002)
         for writer in pair:
             assert writer.alive()
-            os.kill(writer.process, signal.SIGKILL)
-            writer.wait()
+            writer.kill()
         writers += pair
         if number % 6 == 0:
             count = check_all_present(engine, keys, writers)
@@ -277,14 +209,92 @@ def test_a_lost_connection_records_nothing_and_the_next_append_reconnects(
         with template.connect() as other:
             other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": own})
 
-    with pytest.raises(RecordError, match="cannot be reached"):
+    with pytest.raises(RecordError, match="whether it was recorded is not known"):  # the cut is noticed at the commit
         log.append([draft()], within=cut)
+    assert size(engine) == 1
+
+    def cut_early(connection: Connection, appended: Sequence[Appended]) -> None:
+        cut(connection, appended)
+        connection.execute(text("SELECT 1"))
+
+    with pytest.raises(RecordError, match=r"cannot be reached.*nothing was recorded"):
+        log.append([draft()], within=cut_early)
     assert size(engine) == 1
     with template.connect() as other:  # idle connections of the pool are cut as well
         other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost'"))
     assert log.append([draft()])[0].seq == 1
     assert verify(engine, log.vkey).ok
     engine.dispose()
+
+
+class Proxy:
+    """Stands between a client and PostgreSQL, and may drop the connection once a COMMIT is on its way."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._server, self.armed = server, False
+        self._sockets = [socket.socket(socket.AF_UNIX)]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._sockets[0].bind(str(folder / ".s.PGSQL.5432"))
+        self._sockets[0].listen()
+        self._threads[0].start()
+
+    def close(self) -> None:
+        """End all connections and threads."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for each in self._sockets:
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, server = self._sockets[0].accept()[0], socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                self._sockets += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    self._threads.append(threading.Thread(target=self._pump, args=(source, sink, source is client)))
+                    self._threads[-1].start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if asks and self.armed and b"COMMIT\0" in data:
+                    self.armed = False
+                    source.shutdown(socket.SHUT_RDWR)  # what the server answers reaches nobody
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+def test_a_connection_lost_while_committing_is_said_to_be_unknown(
+    template: Engine, keys: KeyRing, draft: Maker
+) -> None:
+    with template.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS unknown WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE unknown TEMPLATE genguard_template"))
+    url = template.url.set(database="unknown")
+    host = str(url.query["host"])
+    direct = open_engine(url.render_as_string(hide_password=False))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(Proxy(Path(folder), f"{host}/.s.PGSQL.5432")) as proxy,
+    ):
+        engine = open_engine(url.update_query_dict({"host": folder}).render_as_string(hide_password=False))
+        log = Log(engine, keys)
+        log.append([draft()])
+        proxy.armed = True
+        with pytest.raises(RecordError, match="whether it was recorded is not known; ask again"):
+            log.append([draft("r")])
+        while size(direct) < 2:  # the server commits what it was told to
+            time.sleep(0.005)
+        with pytest.raises(AlreadyRecorded):
+            log.append([draft("r")])
+        assert verify(engine, log.vkey).ok
+        engine.dispose()
+    direct.dispose()
 
 
 def test_a_held_head_makes_the_writer_give_up_in_time(template: Engine, keys: KeyRing, draft: Maker) -> None:
@@ -350,7 +360,11 @@ def test_an_entry_changed_in_the_inbox_is_noticed_by_its_writer(
     worker.join()
     assert len(refused) == 1
     assert message in refused[0]
-    assert verify(engine, log.vkey).ok is attack.startswith("DELETE")
+    assert verify(engine, log.vkey).ok  # what was forged was never numbered
+    assert [entry.kind for entry in Reader(engine).latest()] == [
+        "policy",
+        *([] if attack.startswith("DELETE") else ["refusal"]),
+    ][::-1]
     engine.dispose()
     other.dispose()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from guard.audit.keystore import LocalKeys
+from guard.digest import sha256
 from guard.errors import KeyFileError
 
 
@@ -29,7 +30,7 @@ def test_a_key_is_made_once_and_found_by_every_process(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()  # asking makes nothing
     key = made(one, "s:a")
     assert key == one.key("s:a", create=False) == made(two, "s:a") != made(two, "s:b")
-    assert (len(key), two.exists("s:a"), two.exists("s:c")) == (32, True, False)
+    assert (len(key), two.existing(["s:c", "s:a", "s:a"])) == (32, ["s:a"])
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "s").iterdir()} == {0o600}
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o700
     assert b"s:a" not in files(tmp_path / "s")
@@ -56,6 +57,45 @@ def test_another_process_destroys_a_key(tmp_path: Path) -> None:
     script += "LocalKeys(Path(sys.argv[1])).destroy(['s:a'])"
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
     assert store.key("s:a", create=False) is None
+
+
+def test_a_destruction_that_is_interrupted_lets_nobody_trust_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = LocalKeys(tmp_path), LocalKeys(tmp_path)
+    made(one, "s:a"), made(two, "s:b")
+    assert one.key("s:b", create=False) == two.key("s:b", create=False)
+    count = LocalKeys._count
+
+    def interrupted(self: LocalKeys, *, under_way: bool) -> None:
+        if not under_way:
+            raise KeyboardInterrupt
+        count(self, under_way=under_way)
+
+    monkeypatch.setattr(LocalKeys, "_count", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.destroy(["s:a"])
+    monkeypatch.undo()
+    for store in (one, two):
+        assert store.key("s:a", create=False) is None
+        key = store.key("s:b", create=False)
+        two._write(two._file("s:b"), two._find("s:b")[0], bytes(64))  # a second one, killed at once
+        assert store.key("s:b", create=False) is None
+        two._write(two._file("s:b"), 0, sha256(b"s:b") + (key or b""))
+    two.destroy(["s:a"])
+    assert one.key("s:b", create=False) is not None
+    assert one._known  # memory serves again
+
+
+def test_keys_are_listed_without_the_destroyed_ones(tmp_path: Path) -> None:
+    store = LocalKeys(tmp_path / "s")
+    assert (list(store.each()), store.existing(["s:a"])) == ([], [])
+    keys = {f"s:{number}": made(store, f"s:{number}") for number in range(600)}
+    gone = [f"s:{number}" for number in range(0, 600, 7)]
+    store.destroy(gone)
+    rest = sorted(set(keys) - set(gone))
+    assert sorted(store.each()) == sorted(keys[ref] for ref in rest)
+    assert store.existing([*keys, "s:unknown"]) == rest
 
 
 def test_racing_threads_agree_on_every_key(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_failing_statement_within_is_a_record_error(log: Log, draft: Maker) ->
     before = count(log.engine)
 
     def clash(connection: Connection, appended: Sequence[Appended]) -> None:
-        open_case(connection, [replace(appended[0], seq=0, id="x", occurred_at="x")])
+        open_case(connection, [replace(appended[0], number=0, id="x", occurred_at="x")])
 
     with pytest.raises(RecordError, match="nothing was recorded") as caught:
         log.append([draft()], within=clash)

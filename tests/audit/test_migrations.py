@@ -218,3 +218,13 @@ def test_migrating_works_from_any_folder_and_with_odd_paths(tmp_path: Path, monk
     assert store.current(engine) == store.HEAD
     assert (folder / "guard.db").exists()
     engine.dispose()
+
+
+def test_entries_in_the_inbox_are_not_dropped(empty: Engine) -> None:
+    store.upgrade(empty, "0002")
+    with writing(empty) as connection:
+        row = text("INSERT INTO log_inbox VALUES ('i', 'check', 't', NULL, NULL, NULL, :none, :none)")
+        connection.execute(row, {"none": b""})
+    with pytest.raises(ConfigError, match="cannot downgrade to '0001': the inbox holds entries"):
+        store.downgrade(empty, "0001")
+    assert store.current(empty) == "0002"

@@ -45,6 +45,9 @@ FAIR = [
     "The women called us because the routers are bad.",
     "Women bought the lamp and our drivers are terrible.",
     "Our technicians cannot handle this model.",
+    '"Women are stupid" was written on the wall, and we painted it over.',
+    "\u201cAll Muslims are terrorists\u201d is the headline that the press council condemned.",
+    "I was appalled that she said women are stupid.",
     "He is stupid.",
     "This kettle is useless and the manual is dumb.",
 ]
@@ -64,6 +67,11 @@ def test_a_denial_excuses_its_own_sentence_only(bias: BiasChecker, ask: Ask) -> 
     first = "It is wrong to say that women are stupid. "
     (finding,) = ask(bias, first + "Jews are greedy.")
     assert finding.span == (len(first), len(first) + len("Jews are greedy"))
+
+
+def test_quotation_marks_alone_excuse_nothing(bias: BiasChecker, ask: Ask) -> None:
+    assert ask(bias, '"Women are stupid"')
+    assert ask(bias, 'He likes "tea" and women are stupid in "his" world.')
 
 
 GROUPS = [
@@ -98,6 +106,13 @@ def test_job_text_that_leans(bias: BiasChecker, ask: Ask) -> None:
     assert all("masculine" in finding.message and finding.score <= 0.6 for finding in found)
 
 
+def test_coded_words_come_with_an_alternative(bias: BiasChecker, ask: Ask) -> None:
+    text = "We want a fearless, dominant, competitive ninja, a warrior who acts."
+    advice = {text[slice(*finding.span)]: finding.message for finding in ask(bias, text) if finding.span}
+    assert advice["ninja"] == "masculine-coded wording; consider: expert"
+    assert advice["dominant"] == "masculine-coded wording; consider: leading"
+
+
 def test_balanced_or_sparse_coding_is_left_alone(bias: BiasChecker, ask: Ask) -> None:
     assert ask(bias, "We want a competitive, confident leader who is kind, patient and supportive.") == []
     assert (
@@ -108,7 +123,9 @@ def test_balanced_or_sparse_coding_is_left_alone(bias: BiasChecker, ask: Ask) ->
 def test_exclusionary_terms_name_the_remedy(bias: BiasChecker, ask: Ask) -> None:
     (finding,) = ask(bias, "A salesman will visit you.")
     assert finding.category == "exclusionary_term"
-    assert finding.message == "gender-exclusive job title; use a neutral title"
+    assert finding.message == "gender-exclusive job title; consider: sales representative"
+    (finding,) = ask(bias, "Native English speakers will like it.")
+    assert finding.message.startswith("shuts people out by origin; consider: fluent")
     assert ask(bias, "The human manager ordered a chair, man.") == []
     assert ask(BiasChecker(BiasChecker.Params(exclusionary=False)), "A salesman will visit you.") == []
 

@@ -88,6 +88,34 @@ def test_for_people(shell: Shell) -> None:
     assert "\x1b[31m" not in done.stderr
 
 
+def test_what_would_have_changed_it(shell: Shell) -> None:
+    done = shell("check", "--policy", "policy.yaml", "-", "--explain", stdin="Ann, I doubt \x1b[31m it")
+    assert done.returncode == 3
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    assert "because word 1.00 at 7–12 (output) is at or above 0.50, so rule hold asks for review" in lines
+    assert "because NAME 1.00 at 0–3 (output) is at or above 0.50, so rule mask asks for redact" in lines
+    assert "without rule hold: redact (mask)" in lines
+    assert "without word 1.00 at 7–12: redact (mask)" in lines
+    done = shell("check", "--policy", "policy.yaml", "-", "--explain", stdin="fine")
+    assert "this is what the policy does in any case" in done.stderr
+
+
+@pytest.mark.parametrize("record", ["--record", "--no-record"])
+def test_an_explanation_as_data(shell: Shell, record: str) -> None:
+    done = shell("check", "--policy", "policy.yaml", "-", "--explain", "--json", record, stdin="Ann, I doubt it")
+    data = json.loads(done.stdout)
+    assert set(data) == KEYS | {"explanation"}
+    first = data["explanation"]["evidence"][0]
+    assert (first["rule"], first["threshold"], first["action"], first["finding"]["start"]) == ("hold", 0.5, "review", 7)
+    off, absent = data["explanation"]["changes"]
+    assert off["edits"] == [{"kind": "rule", "rule": "hold"}]
+    assert absent["edits"][0]["finding"]["category"] == "word"
+    assert off["decision"] == {"action": "redact", "rules": ["mask"], "shadow": [], "degraded": False}
+    line = json.dumps({"id": "a", "text": "never"})
+    done = shell("check", "--policy", "policy.yaml", "--jsonl", "-", "--explain", record, stdin=line)
+    assert json.loads(done.stdout)["explanation"]["changes"][0]["decision"]["action"] == "allow"
+
+
 def test_lines_come_back_in_order(shell: Shell, tmp_path: Path) -> None:
     words = ["fine", "Ann", "doubt", "never"]
     lines = [json.dumps({"id": f"n{n}", "text": words[n % 4]}) for n in range(50)]

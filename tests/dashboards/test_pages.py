@@ -300,6 +300,10 @@ def test_what_a_guard_holds_is_released_by_the_page_and_collected(
         assert isinstance(done.content, Text)
         assert "[EMAIL_ADDRESS]" in done.content.text
         assert "jane.roe" not in done.content.text
+    entry = app("audit", entry=str(outcome.receipt.entry))
+    assert "What would have changed it" in said(entry)
+    assert "Without rule unfair-claim" in html(entry)
+    assert "Redacted by contact-out" in html(entry)
     frame = app("audit", q="real-flow").dataframe[0].value
     assert "Released after review" in list(frame["Now"])
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.policy.decide import STAMP, Context, decide, redact, redactions, severity
+from guard.operators import LABEL, Operator, Redaction, plain
+from guard.policy.decide import STAMP, Context, decide, matches, redact, redactions, severity
 from guard.types import (
     Action,
     CheckerSpec,
@@ -17,7 +18,6 @@ from guard.types import (
     Finding,
     Mode,
     Policy,
-    Redaction,
     Request,
     Rule,
     Span,
@@ -53,6 +53,15 @@ rules = st.builds(
     threshold=st.floats(0, 1),
     when=st.sampled_from(CONDITIONS),
     mode=st.sampled_from(Mode),
+    operator=st.sampled_from(
+        [
+            LABEL,
+            Operator("mask", chars_to_mask=2),
+            Operator("mask", chars_to_mask=3, from_end=True),
+            Operator("redact"),
+            Operator("replace", new_value="gone"),
+        ]
+    ),
 )
 policies = st.builds(
     Policy,
@@ -97,6 +106,7 @@ def test_shadow_rules_change_nothing(policy: Policy, some: list[CheckResult]) ->
 
 @given(policies, st.lists(results, max_size=6), st.text(min_size=45, max_size=60))
 def test_redaction_takes_out_every_span_and_nothing_else(policy: Policy, some: list[CheckResult], text: str) -> None:
+    policy = replace(policy, rules=tuple(replace(rule, operator=LABEL) for rule in policy.rules))
     cuts = redactions(policy, CONTEXT, some, Stage.OUTPUT)
     assert all(left.end <= right.start for left, right in itertools.pairwise(cuts))
     covered = {position for cut in cuts for position in range(cut.start, cut.end)}
@@ -107,6 +117,30 @@ def test_redaction_takes_out_every_span_and_nothing_else(policy: Policy, some: l
         position = cut.end
     assert redact(text, cuts) == "".join([*pieces, text[position:]])
     assert len(redact(text, cuts)) == len(kept) + sum(len(cut.category) + 2 for cut in cuts)
+
+
+@given(policies, st.lists(results, max_size=6), st.randoms())
+def test_no_character_of_a_redacted_span_survives(policy: Policy, some: list[CheckResult], random: object) -> None:
+    text = "".join(map(chr, range(0x1F300, 0x1F300 + 45)))  # no two alike, all beyond the basic plane
+    spans = [
+        match
+        for match in matches(policy, CONTEXT, some)
+        if (match.result.stage, match.rule.mode) == (Stage.OUTPUT, Mode.ENFORCE)
+        and match.rule.action is Action.REDACT
+        and match.finding.span is not None
+    ]
+    shuffled = [replace(result, findings=tuple(reversed(result.findings))) for result in some]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    left = redact(text, redactions(policy, CONTEXT, shuffled, Stage.OUTPUT, text))
+    assert left == redact(text, redactions(policy, CONTEXT, some, Stage.OUTPUT, text))
+    hidden: set[str] = set()
+    for match in spans:
+        assert match.finding.span is not None
+        value = text[slice(*match.finding.span)]
+        hidden |= set(value) - set(plain(match.rule.operator, "", value))
+    assert not hidden & set(left)
+    covered = {char for match in spans if match.finding.span for char in text[slice(*match.finding.span)]}
+    assert set(text) - covered <= set(left)
 
 
 def rule(action: Action, **more: object) -> Rule:
@@ -175,6 +209,24 @@ def test_what_nobody_looked_at_is_not_clean() -> None:
 def test_conditions(when: str, action: Action, degraded: bool) -> None:
     decision = decide(policy(rule(Action.BLOCK, when=when)), CONTEXT, [found(Finding("x", 1.0))])
     assert (decision.action, decision.degraded) == (action, degraded)
+
+
+def test_where_operators_meet_the_strictest_takes_the_whole_stretch() -> None:
+    masking = Rule("m", "a", Action.REDACT, categories=frozenset({"x"}), operator=Operator("mask", chars_to_mask=1))
+    both = policy(masking, replace(masking, id="n", categories=frozenset({"y"}), operator=Operator("redact")))
+    text = "a12345z"
+    [cut] = redactions(
+        both, CONTEXT, [found(Finding("x", 1, Span(1, 5)), Finding("y", 1, Span(4, 6)))], Stage.OUTPUT, text
+    )
+    assert (cut.start, cut.end, cut.category, cut.rule, cut.operator.name) == (1, 6, "x", "m", "redact")
+    assert redact(text, [cut]) == "az"
+    one = policy(masking)
+    twice = redactions(one, CONTEXT, [found(Finding("x", 1, Span(1, 4)), Finding("x", 1, Span(2, 5)))], Stage.OUTPUT)
+    assert redact(text, twice) == "a****5z"  # what one mask leaves, the other wanted gone
+    same = redactions(
+        one, CONTEXT, [found(Finding("x", 1, Span(1, 4))), found(Finding("x", 0.9, Span(1, 4)))], Stage.OUTPUT
+    )
+    assert redact(text, same) == "a*2345z"
 
 
 def test_overlaps_go_as_a_whole_under_the_longest_name() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from guard.errors import ConfigError, PolicyError
+from guard.operators import LABEL, Operator
 from guard.policy.load import from_document, load, load_model, read, resolve
 from guard.policy.schema import document
 from guard.types import Ack, Action, Mode, Stage
@@ -82,6 +83,12 @@ def test_a_policy_is_read(tmp_path: Path) -> None:
         (("name: demo", "name: &a demo\ndescription: *a"), 2, "aliases are not supported"),
         (("    action: redact", "    action: [redact]"), 15, "action"),
         (("  words:\n", "  stamp:\n"), 4, "choose another name"),
+        (("action: redact", "action: redact\n    operator: maks"), 16, "operator.name: Input should be 'replace'"),
+        (("action: redact", "action: redact\n    operator: {nam: mask}"), 16, "did you mean 'name'?"),
+        (("action: redact", "action: redact\n    operator: {name: hash, restore: true}"), 16, "hash takes no parameters"),
+        (("action: redact", "action: redact\n    operator: {name: replace, new_value: 'a\"b'}"), 16, "would break JSON"),
+        (("action: redact", "action: redact\n    operator: {name: mask, masking_char: '**'}"), 16, "at most 1"),
+        (("action: redact", "action: review\n    operator: mask"), 9, "an operator goes with"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_file_and_line(tmp_path: Path, change: tuple[str, str], line: int, words: str) -> None:
@@ -200,6 +207,21 @@ def test_a_policy_as_plain_data_is_checked_alike() -> None:
         load_model({"name": "a", "version": "1", "rules": [{"id": "r", "checker": "x", "action": "allow"}]})
 
 
+def test_what_takes_the_place(tmp_path: Path) -> None:
+    plain = load(write(tmp_path, GOOD))
+    assert plain.rules[0].operator == LABEL
+    assert "operator" not in document(load_model(write(tmp_path, GOOD)))["rules"][0]  # and so the digest of before
+    text = GOOD.replace("action: redact", "action: redact\n    operator: {name: mask, chars_to_mask: 4}")
+    model = load_model(write(tmp_path, text))
+    assert document(model)["rules"][0]["operator"] == {
+        "name": "mask", "masking_char": "*", "chars_to_mask": 4, "from_end": False,
+    }  # fmt: skip
+    policy = from_document(document(model))
+    assert policy.rules[0].operator == Operator("mask", chars_to_mask=4)
+    assert policy.digest == load(tmp_path / "policy.yaml").digest != plain.digest
+    assert load(write(tmp_path, GOOD.replace("redact", "redact\n    operator: hash"))).rules[0].operator.name == "hash"
+
+
 def test_what_outcomes_wait_for(tmp_path: Path) -> None:
     plain = load(write(tmp_path, GOOD))
     spoken = load(write(tmp_path, GOOD + "record: {wait_for: {block: sequenced}}\n"))
@@ -213,3 +235,24 @@ def test_what_outcomes_wait_for(tmp_path: Path) -> None:
         load(write(tmp_path, GOOD + "record: {wait_for: {blok: witnessed}}\n"))
     with pytest.raises(PolicyError, match="witnessed"):
         load(write(tmp_path, GOOD + "record: {wait_for: {block: published}}\n"))
+    fast = GOOD + "record:\n  wait_for:\n    allow: durable\n"
+    assert load(write(tmp_path, fast)).acks == {Action.ALLOW: Ack.DURABLE}
+    line = fast.count("\n") + 1
+    with pytest.raises(
+        PolicyError, match=rf":{line}: record.wait_for.review: .*opens a case.*say sequenced or witnessed"
+    ):
+        load(write(tmp_path, fast + "    review: durable\n"))
+
+
+def test_a_category_that_the_checker_never_reports_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        'name: own\nversion: "1"\ncheckers: {toxicity: {}, rude: {use: toxicity}}\nrules:\n'
+        "  - {id: a, checker: toxicity, category: [hate, threat], action: block}\n"
+        "  - {id: b, checker: rude, category: [harassment,\n      harasment], action: block}\n",
+        "utf-8",
+    )
+    with pytest.raises(
+        PolicyError, match=r"policy.yaml:7: .*'rude' knows no category 'harasment'; did you mean 'harassment'\?"
+    ):
+        load(path)
