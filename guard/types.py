@@ -57,9 +57,8 @@ class State(enum.StrEnum):
 
 
 class Ack(enum.StrEnum):
-    """What an outcome waits for, each more than the one before.
-
-    `durable`: its entry is committed; its number, and with it the receipt, comes later or when the receipt is asked for.
+    """What an outcome waits for, each more than the one before. `durable`: its entry is committed; its number, and with it the
+    receipt, comes later or when the receipt is asked for.
     `sequenced`: it is under a signed checkpoint. `witnessed`: somebody else has cosigned that, so that not even whoever
     holds the database and the keys can take it back unseen."""
 
@@ -400,8 +399,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one request. `content` is None when nothing is released; `proof` is the receipt, or makes it where the
-    policy waits for no more than a durable entry."""
+    """What happened to one request. `content` is None when nothing is released; `proof` is the receipt, or makes it."""
 
     request_id: str
     state: State
