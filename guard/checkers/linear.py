@@ -89,7 +89,7 @@ class Model:
         if bag is None:
             return result
         totals, counts = self._summed(bag)
-        firsts = np.flatnonzero(np.diff(bag.sentence, prepend=-1))
+        firsts = ngrams.runs(bag.sentence)
         for size, stride, least in ((WINDOW, STRIDE, None), (CORE, CORE_STRIDE, float(np.log(SURE / (1 - SURE))))):
             starts, ends = _windows(firsts, bag.size, size, stride, longer=least is not None)
             if not len(starts):
@@ -100,7 +100,7 @@ class Model:
             if least is not None:
                 scores = np.where(scores >= least, scores, -np.inf)
             line = bag.sentence[starts]
-            first = np.flatnonzero(np.diff(line, prepend=-1))
+            first = ngrams.runs(line)
             if len(first) < len(line):
                 scores = np.maximum.reduceat(scores, first, axis=0)
             result[line[first]] = np.maximum(result[line[first]], scores)
@@ -138,7 +138,7 @@ class Model:
         worst = np.full(len(flat), -np.inf)
         if bag is not None:
             totals, counts = self._summed(bag)
-            first = np.flatnonzero(np.diff(bag.sentence, prepend=-1))
+            first = ngrams.runs(bag.sentence)
             last = np.append(first[1:], bag.size)
             sums, weights = totals[last] - totals[first], counts[last] - counts[first]
             worst[bag.sentence[first]] = (sums * self._unit / np.sqrt(weights + ngrams.SMOOTHING)[:, None]).max(1)

@@ -118,8 +118,9 @@ def bag(text: str) -> Bag | None:
     import numpy as np
 
     data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    inside = _tables().letters[data]
-    edges = np.flatnonzero(np.diff(inside, prepend=np.uint8(0), append=np.uint8(0)))
+    inside = np.zeros(len(data) + 2, np.uint8)
+    inside[1:-1] = _tables().letters[data]
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
     begins, ends = edges[::2], edges[1::2]
     if not len(begins):
         return None
@@ -133,6 +134,16 @@ def bag(text: str) -> Bag | None:
     line = np.where(within == 0, np.uint8(32), data[np.maximum(begins[owner] + within - 1, 0)]).astype(np.uint64)
     words = np.add.reduceat((line + np.uint64(1)) * _tables().powers[within], starts)
     return Bag(_pieces(np, line, owner), _phrases(np, words, sentence, quoted), owner, starts, sentence)
+
+
+def runs(values: Any) -> Any:
+    """Where each run of equal values begins, in a sequence that is not empty."""
+    import numpy as np
+
+    new = np.empty(len(values), bool)
+    new[0] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
 
 
 def _quoted(data: Any, begins: Any, sentence: Any) -> Any:
