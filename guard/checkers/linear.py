@@ -89,17 +89,21 @@ class Model:
         if bag is None:
             return result
         totals, counts = self._summed(bag)
-        for size, stride, least in ((WINDOW, STRIDE, -np.inf), (CORE, CORE_STRIDE, float(np.log(SURE / (1 - SURE))))):
-            starts, ends = _windows(bag.sentence, size, stride, longer=least > -np.inf)
+        firsts = ngrams.runs(bag.sentence)
+        for size, stride, least in ((WINDOW, STRIDE, None), (CORE, CORE_STRIDE, float(np.log(SURE / (1 - SURE))))):
+            starts, ends = _windows(firsts, bag.size, size, stride, longer=least is not None)
             if not len(starts):
                 continue
             sums, weights = totals[ends] - totals[starts], counts[ends] - counts[starts]
             raw = sums * self._unit / np.sqrt(weights + ngrams.SMOOTHING)[:, None] + self._bias
             scores = raw * self._slope + self._offset
-            scores = np.where(scores >= least, scores, -np.inf)
+            if least is not None:
+                scores = np.where(scores >= least, scores, -np.inf)
             line = bag.sentence[starts]
-            first = np.flatnonzero(np.diff(line, prepend=-1))
-            result[line[first]] = np.maximum(result[line[first]], np.maximum.reduceat(scores, first, axis=0))
+            first = ngrams.runs(line)
+            if len(first) < len(line):
+                scores = np.maximum.reduceat(scores, first, axis=0)
+            result[line[first]] = np.maximum(result[line[first]], scores)
         return result
 
     def scores(self, lines: Sequence[str]) -> Any:
@@ -134,7 +138,7 @@ class Model:
         worst = np.full(len(flat), -np.inf)
         if bag is not None:
             totals, counts = self._summed(bag)
-            first = np.flatnonzero(np.diff(bag.sentence, prepend=-1))
+            first = ngrams.runs(bag.sentence)
             last = np.append(first[1:], bag.size)
             sums, weights = totals[last] - totals[first], counts[last] - counts[first]
             worst[bag.sentence[first]] = (sums * self._unit / np.sqrt(weights + ngrams.SMOOTHING)[:, None]).max(1)
@@ -161,17 +165,18 @@ def probability(logits: Any) -> Any:
     return 1 / (1 + np.exp(-np.clip(logits, -60, 60))) * (logits > -np.inf)
 
 
-def _windows(sentence: Any, size: int, stride: int, *, longer: bool) -> tuple[Any, Any]:
-    """Where windows start and end; with `longer`, in sentences of more than `size` words only."""
+def _windows(firsts: Any, count: int, size: int, stride: int, *, longer: bool) -> tuple[Any, Any]:
+    """Where windows start and end, for sentences that begin at `firsts` in so many words; with `longer`, only in sentences
+    of more than `size` words."""
     import numpy as np
 
-    firsts = np.flatnonzero(np.diff(sentence, prepend=-1))
-    lengths = np.diff(firsts, append=len(sentence))
-    which = np.repeat(np.arange(len(firsts)), lengths)
-    offset = np.arange(len(sentence)) - firsts[which]
-    length = lengths[which]
-    begins = (offset % stride == 0) & ((offset == 0) | (offset < length - size + stride))
+    ends = np.append(firsts[1:], count)
+    lengths = ends - firsts
     if longer:
-        begins &= length > size
-    starts = np.flatnonzero(begins)
-    return starts, np.minimum(starts + size, (firsts + lengths)[which[starts]])
+        long = lengths > size
+        firsts, ends, lengths = firsts[long], ends[long], lengths[long]
+    windows = np.maximum(1, -(-(lengths - size + stride) // stride))
+    which = np.repeat(np.arange(len(firsts)), windows)
+    turn = np.arange(len(which)) - np.repeat(np.cumsum(windows) - windows, windows)
+    starts = firsts[which] + turn * stride
+    return starts, np.minimum(starts + size, ends[which])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,8 +23,8 @@ REACH = 4  # words after which a negation, "you" or "I" has no say any more
 _SPELLED = re.compile(r"(?<!\w)\w(?:[ .\-_*]\w){2,60}(?!\w)")
 _JOINS = re.compile(r"[ .\-_*]")
 _INNER = re.compile(r"(?<=[a-z])'(?=[a-z])")
-_ODD = re.compile(r"(?<![a-z])[a-z]*+[0-9@$!*|+][a-z0-9@$!*|+]*+|(?<![a-z])[a-z]*?([a-z])\1{2}[a-z]*+")
-_SIGN = re.compile(r"[0-9@$!*|+]")
+_SIGNED = re.compile(r"(?<![a-z])[a-z]*+[0-9@$!*|+][a-z0-9@$!*|+]*+")
+_ODD = re.compile(rf"{_SIGNED.pattern}|(?<![a-z])[a-z]*?([a-z])\1{{2}}[a-z]*+")  # a slower search
 _REPEATED = re.compile(r"([a-z])\1{2,}")
 _STARS = re.compile(r"\*+")
 _LEET = str.maketrans("013457@$!|+", "oieastasilt")
@@ -86,14 +86,13 @@ def normalised(text: str, choose: Callable[[list[tuple[str, ...]]], list[str]] |
         plain = _SPELLED.sub(lambda match: _JOINS.sub("", match.group()), plain)
     if "'" in plain:
         plain = _INNER.sub("", plain)
-    if _SIGN.search(plain) is None and _REPEATED.search(plain) is None:
-        return plain
-    odd = {match.group(): readings(match.group()) for match in _ODD.finditer(plain)}
+    suspect = _ODD if _REPEATED.search(plain) else _SIGNED
+    odd = {match.group(): readings(match.group()) for match in suspect.finditer(plain)}
     odd = {word: options for word, options in odd.items() if options != (word,)}
     if odd:
         chosen = choose(list(odd.values())) if choose else [options[0] for options in odd.values()]
         best = dict(zip(odd, chosen, strict=True))
-        plain = _ODD.sub(lambda match: best.get(match.group(), match.group()), plain)
+        plain = suspect.sub(lambda match: best.get(match.group(), match.group()), plain)
     return plain
 
 
@@ -119,8 +118,9 @@ def bag(text: str) -> Bag | None:
     import numpy as np
 
     data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    inside = _tables().letters[data]
-    edges = np.flatnonzero(np.diff(inside, prepend=np.uint8(0), append=np.uint8(0)))
+    inside = np.zeros(len(data) + 2, np.uint8)
+    inside[1:-1] = _tables().letters[data]
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
     begins, ends = edges[::2], edges[1::2]
     if not len(begins):
         return None
@@ -134,6 +134,16 @@ def bag(text: str) -> Bag | None:
     line = np.where(within == 0, np.uint8(32), data[np.maximum(begins[owner] + within - 1, 0)]).astype(np.uint64)
     words = np.add.reduceat((line + np.uint64(1)) * _tables().powers[within], starts)
     return Bag(_pieces(np, line, owner), _phrases(np, words, sentence, quoted), owner, starts, sentence)
+
+
+def runs(values: Any) -> Any:
+    """Where each run of equal values begins, in a sequence that is not empty."""
+    import numpy as np
+
+    new = np.empty(len(values), bool)
+    new[0] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
 
 
 def _quoted(data: Any, begins: Any, sentence: Any) -> Any:
@@ -176,8 +186,11 @@ def _phrases(np: Any, words: Any, sentence: Any, quoted: Any) -> Any:
     found[0] = _mixed(np, words, 11)
     found[1] = _mixed(np, words + left * np.uint64(3), 12)
     place = np.arange(size)
-    for cue, known in enumerate(_tables().cues):
-        hit = known[np.minimum(np.searchsorted(known, words), len(known) - 1)] == words
+    tables = _tables()
+    at = np.minimum(np.searchsorted(tables.cue_words, words), len(tables.cue_words) - 1)
+    kinds = np.where(tables.cue_words[at] == words, tables.cue_kinds[at], np.uint8(0))
+    for cue in range(len(CUES)):
+        hit = kinds & np.uint8(1 << cue) > 0
         if not hit.any():
             continue
         if cue in ANYWHERE:
@@ -185,9 +198,10 @@ def _phrases(np: Any, words: Any, sentence: Any, quoted: Any) -> Any:
         else:
             last = np.maximum.accumulate(np.where(hit, place, -REACH - 1))
             under = (place - last <= REACH) & (sentence[np.maximum(last, 0)] == sentence)
-        found[2 + cue] = np.where(under & ~hit, _mixed(np, words, 20 + cue), np.uint64(0))
+        under &= ~hit
+        found[2 + cue, under] = _mixed(np, words[under], 20 + cue)
     if quoted.any():
-        found[2 + QUOTED] = np.where(quoted, _mixed(np, words, 20 + QUOTED), np.uint64(0))
+        found[2 + QUOTED, quoted] = _mixed(np, words[quoted], 20 + QUOTED)
     return found
 
 
@@ -203,7 +217,8 @@ def _mixed(np: Any, values: Any, salt: int) -> Any:
 class _Tables:
     letters: Any
     powers: Any
-    cues: Sequence[Any]
+    cue_words: Any  # hashes, sorted
+    cue_kinds: Any  # a bit for each cue that the word gives
 
 
 @cache
@@ -214,8 +229,14 @@ def _tables() -> _Tables:
     letters[[*range(48, 58), *range(97, 123), *range(128, 256)]] = 1
     powers = np.array([pow(0x100000001B3, power, 1 << 64) for power in range(MAX_WORD + 2)], np.uint64)
     powers[0] = 0  # the space in front
-    cues = [np.sort(np.array([_word(word, powers) for word in names.split()], np.uint64)) for names in CUES]
-    return _Tables(letters, powers, cues)
+    kinds: dict[int, int] = {}
+    for cue, names in enumerate(CUES):
+        for name in names.split():
+            code = _word(name, powers)
+            kinds[code] = kinds.get(code, 0) | 1 << cue
+    known = sorted(kinds)
+    cue_kinds = np.array([kinds[code] for code in known], np.uint8)
+    return _Tables(letters, powers, np.array(known, np.uint64), cue_kinds)
 
 
 def _word(word: str, powers: Any) -> int:

@@ -81,7 +81,7 @@ def test_heads_have_their_own_columns() -> None:
 @pytest.mark.parametrize("size", [(30, 20), (8, 4)])
 def test_windows_cover_every_word(words: int, size: tuple[int, int]) -> None:
     sentence = np.array([0] * 3 + [1] * words)
-    starts, ends = linear._windows(sentence, *size, longer=False)
+    starts, ends = linear._windows(np.array([0, 3]), 3 + words, *size, longer=False)
     covered = {place for start, end in zip(starts, ends, strict=True) for place in range(start, end)}
     assert covered == set(range(3 + words))
     assert all(
