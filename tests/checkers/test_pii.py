@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from guard.checkers import presidio
+from guard.checkers.personal import presidio
 from guard.checkers.pii import KNOWN, PiiChecker
 from guard.errors import MissingExtra
 from guard.types import Checker, Finding, Item, Stage, Text
@@ -161,7 +161,8 @@ def test_no_noise_by_default() -> None:
 def test_missing_presidio_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"genguard\[pii\]"):
-        PiiChecker(PiiChecker.Params())
+        PiiChecker(PiiChecker.Params(engine="both"))
+    assert "presidio" not in PiiChecker(PiiChecker.Params()).version
 
 
 def test_one_finding_for_one_stretch(pii: PiiChecker, ask: Ask) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from guard.checkers.shadow import Shadow
+
+AFTER = 24  # characters behind a match in which a context word counts
 _ALNUM_BEFORE, _ALNUM_AFTER = r"(?<![^\W_])", r"(?![^\W_])"
 _SHORT = 4  # words up to this length must end where the word in the text ends, so that "sin" is not in "since"
 
@@ -21,9 +24,15 @@ def expression(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(options), re.IGNORECASE)
 
 
-def near(text: str, start: int, end: int, words: tuple[str, ...], *, before: int, after: int) -> bool:
+def says(text: str, words: tuple[str, ...]) -> bool:
+    """Whether one of the words (in lower case) stands in a stretch of text."""
+    lower = text.lower()
+    for word in words:  # nearly always there is none, and a plain look is the fastest way to know
+        if word in lower:
+            return expression(words).search(text) is not None
+    return False
+
+
+def near(view: Shadow, start: int, end: int, words: tuple[str, ...], *, before: int, after: int = AFTER) -> bool:
     """Whether one of the words stands within some characters before or after a match."""
-    if not words:
-        return False
-    seek = expression(words).search
-    return seek(text[max(0, start - before) : start]) is not None or seek(text[end : end + after]) is not None
+    return any(says(text, words) for text in view.around(start, end, before, after) if text)
