@@ -97,10 +97,11 @@ class Scanner(Generic[S]):
         tails = "|".join(f"(?:{recognizer.tail})" for recognizer in recognizers)
         self._tail = compiled(rf"(?:{tails})\z") if tails and not utf8 else None
 
-    def scan(self, source: S) -> Iterator[Match]:
+    def scan(self, source: S) -> list[Match]:
         """Every match, in no particular order."""
         data = source.data
         behind: dict[int, int] = {}
+        matches: list[Match] = []
         for start in range(0, len(data), WINDOW):
             stop = start + WINDOW
             fired = self._gates.Match(data[start : stop + REACH] if len(data) > stop else data[start:])
@@ -110,10 +111,10 @@ class Scanner(Generic[S]):
                 if number == self._canary:
                     continue
                 recognizer = self._recognizers[number]
-                for match in recognizer.find(source, max(start, behind.get(number, 0)), stop):
-                    if recognizer.exclusive:
-                        behind[number] = match.end
-                    yield match
+                matches.extend(recognizer.find(source, max(start, behind.get(number, 0)), stop))
+                if recognizer.exclusive and matches:
+                    behind[number] = matches[-1].end
+        return matches
 
     def pending(self, data: bytes, longest: int) -> int:
         """How many of the last bytes (at most `longest`) more text could make, or change, a match of.
@@ -133,14 +134,13 @@ def surest(matches: Iterable[tuple[int, int, str, float]]) -> list[Match]:
     """
     kept: list[Match] = []
     reached: dict[float, int] = {}
-    for start, end, category, score in sorted(set(matches), key=_order):
-        if not any(far >= end and other >= score for other, far in reached.items()):
+    for start, negative_end, negative_score, category in sorted({(start, -end, -score, category) for start, end, category, score in matches}):
+        end, score = -negative_end, -negative_score
+        for other, far in reached.items():
+            if far >= end and other >= score:
+                break
+        else:
             kept.append(Match(start, end, category, score))
         if reached.get(score, -1) < end:
             reached[score] = end
     return kept
-
-
-def _order(match: tuple[int, int, str, float]) -> tuple[int, int, float, str]:
-    start, end, category, score = match
-    return start, -end, -score, category

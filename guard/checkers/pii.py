@@ -122,7 +122,7 @@ class PiiChecker:
     def _findings(self, text: str) -> list[Finding]:
         found = []
         for start, end, category, score in surest(self._matches(text)):
-            if text[start:end].casefold() not in self._allow:
+            if not self._allow or text[start:end].casefold() not in self._allow:
                 message = CUSTOM if category in self._own else MESSAGE.get(category, OTHER)
                 found.append(Finding(category, score, Span(start, end), message=message))
         return found

@@ -8,6 +8,7 @@ Latin one (so that it counts as part of a word), and \\x1f is an underscore (so 
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,10 @@ _UNSPACED = (
     (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1100, 0x11FF), (0x1780, 0x17FF), (0x2E80, 0x9FFF), (0xA960, 0xA97F),
     (0xAC00, 0xD7FF), (0xF900, 0xFAFF), (0xFF66, 0xFFDC), (0x20000, 0x3FFFF),
 )  # fmt: skip
+
+
+# To lower case, and all but letters and digits to spaces.
+_WORDS = bytes(code if code < 128 and chr(code).isalnum() else 32 for code in bytes(range(256)).lower())
 
 
 class _Table(dict[int, str]):
@@ -81,6 +86,16 @@ def _unspaced(code: int) -> bool:
 _TABLE = _Table({code: chr(code) for code in range(128)} | {ord("_"): UNDERSCORE})
 
 
+def _beyond_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What `encode` asks about each run of characters beyond ASCII; all others pass at the speed of C."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].translate(_TABLE), error.end
+
+
+codecs.register_error("guard.shadow", _beyond_ascii)
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where the characters of a decoded text come from: character i stands for `starts[i]` to `ends[i]` of the original."""
@@ -102,8 +117,17 @@ class Shadow:
     source: str = ""
     _at: list[int] = field(default_factory=list)
 
+    _initials: set[bytes] | None = None
+    _ahead: dict[tuple[int, int], set[bytes]] = field(default_factory=dict)
+    plain: bool = field(init=False)  # whether the text is its own shadow, underscores apart
+
+    def __post_init__(self) -> None:
+        self.plain = self.text.isascii()
+
     def span(self, start: int, end: int) -> Span:
         """The characters of the original behind bytes `start` to `end`, grown so that no grapheme cluster is cut."""
+        if self.plain and self.origin is None:
+            return Span(start, end)
         if len(self.data) != len(self.text):
             at = self._places()
             start, end = at[start], at[end - 1] + 1
@@ -118,16 +142,36 @@ class Shadow:
             start, end = at[start], at[end - 1] + 1
         return self.text[max(0, start - before) : start], self.text[end : end + after]
 
+    @property
+    def initials(self) -> set[bytes]:
+        """The first letters of every word of the text; see `initials`."""
+        if self._initials is None:
+            self._initials = initials(self.data)
+        return self._initials
+
+    def initials_ahead(self, start: int, size: int) -> set[bytes]:
+        """The same of the `size` bytes ahead of a place; what was asked last is remembered."""
+        found = self._ahead.get((start, size))
+        if found is None:
+            if len(self._ahead) >= 64:
+                self._ahead.clear()
+            found = self._ahead[start, size] = initials(self.data[start - size if start > size else 0 : start])
+        return found
+
     def _places(self) -> list[int]:
         if not self._at:  # made when first needed: most texts hold nothing to report
             self._at = [place for place, character in enumerate(self.text) if _TABLE[ord(character)]]
         return self._at
 
 
+def initials(data: bytes) -> set[bytes]:
+    """The first (up to) four letters or digits of each word of a shadow, in lower case."""
+    return {word[:4] for word in data.translate(_WORDS).split()}
+
+
 def shadow(text: str, origin: Origin | None = None, source: str = "") -> Shadow:
     """The shadow of a text. Time linear in its length."""
-    plain = text.replace("_", UNDERSCORE) if text.isascii() else text.translate(_TABLE)
-    return Shadow(text, plain.encode("ascii"), origin, source)
+    return Shadow(text, text.replace("_", UNDERSCORE).encode("ascii", "guard.shadow"), origin, source)
 
 
 def whole_clusters(text: str, start: int, end: int) -> Span:

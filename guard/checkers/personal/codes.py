@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from guard.checkers.patterns import REACH, Match, compiled, pattern_set
-from guard.checkers.personal.context import AFTER, near
+from guard.checkers.personal.context import AFTER, Nearby, mentions
 from guard.checkers.personal.checksums import iban
 from guard.checkers.personal.identifiers import IBAN, IBAN_LENGTHS, Kind
 from guard.checkers.personal.national import day
@@ -15,7 +15,7 @@ from guard.checkers.personal.tails import prefixes
 from guard.checkers.shadow import Shadow
 
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
-_VERSION = re.compile(rb"(?:\bv|\bver\.?|version|release|build|firmware|section|chapter|clause)[ .:#-]{0,3}\Z", re.IGNORECASE)
+_VERSION = (b"version", b"release", b"build", b"firmware", b"section", b"chapter", b"clause", b" v", b" ver")
 
 
 class Codes:
@@ -26,9 +26,8 @@ class Codes:
     def __init__(self, kinds: Sequence[Kind], before: int) -> None:
         self._before = before
         self._kinds = [(kind, re.compile(_whole(kind).encode(), re.IGNORECASE), kind.words) for kind in kinds]
-        every = "|".join(_whole(kind) for kind in kinds)
-        self.gate = rf"(?i)\b(?:{every})"
-        self._where = compiled(self.gate)
+        self._where = compiled(rf"(?i)\b(?:{'|'.join(map(_whole, kinds))})")
+        self.gate = rf"(?i)\b(?:{'|'.join(kind.gate or kind.form for kind in kinds)})"
         self._which = pattern_set([f"(?i){_whole(kind)}" for kind in kinds], anchored=True)
         tails = [prefixes(kind.form) for kind in kinds]
         tails += [rf"(?:{kind.form})(?s:.){{0,{AFTER}}}" for kind in kinds if kind.near > kind.alone]
@@ -44,12 +43,13 @@ class Codes:
             for number in self._which.Match(data[begin : begin + REACH]) or ():
                 kind, expression, words = self._kinds[number]
                 match = expression.match(data, begin)
-                if match is not None and kind.valid(match.group().translate(None, kind.drop).upper().decode()):
-                    end = match.end()
-                    score = kind.alone
-                    if score < kind.near and near(view, begin, end, words, before=self._before):
-                        score = kind.near
-                    if score and not (kind.category == "IP_ADDRESS" and _is_version(data, begin, end)):
+                if match is None:
+                    continue
+                end, score = match.end(), kind.alone
+                if score < kind.near and mentions(view, words) and Nearby(view, begin, end, self._before).says(words):
+                    score = kind.near
+                if score and kind.valid(match.group().translate(None, kind.drop).upper().decode()):
+                    if not (kind.category == "IP_ADDRESS" and _is_version(data, begin, end)):
                         yield Match(begin, end, kind.category, score)
             start = begin + 1
 
@@ -60,28 +60,34 @@ def _whole(kind: Kind) -> str:
 
 def _is_version(data: bytes, start: int, end: int) -> bool:
     """Four small numbers in a row may be a release."""
-    return _VERSION.search(data[max(0, start - 16) : start]) is not None or (
-        data[start - 1 : start] == b"." or (data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit())
+    return (
+        data[max(0, start - 16) : start].rstrip(b" .:#-").lower().endswith(_VERSION)
+        or data[start - 1 : start] == b"."
+        or (data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit())
     )
 
 
 class Ibans:
     """Bank accounts: the country says how long they are; groups may be set apart by a space, a hyphen or a line end."""
 
-    gate = r"(?i)\b[A-Z]{2}[ -]?\d{2}[ -]?[A-Z0-9]"
-    tail = r"(?i)\b[A-Z](?:[A-Z](?:[ -]?\d{0,2}|[ -]?\d{2}(?:[ \r\n-]{0,2}[A-Z0-9]){0,29}[ \r\n-]{0,2}))?"
+    gate = rf"(?i)\b(?:{'|'.join(IBAN_LENGTHS)})\d{{2}}[ -]?[A-Z0-9]"
+    tail = r"(?i)\b[A-Z](?:[A-Z]\d{0,2}|[A-Z]\d{2}(?:[ \r\n-]{0,2}[A-Z0-9]){0,29}[ \r\n-]{0,2})?"
     exclusive = False
 
-    _start = re.compile(rb"\b([A-Z]{2})[ -]?\d{2}(?=[ -]?[A-Z0-9])", re.IGNORECASE)
+    def __init__(self) -> None:
+        self._where = compiled(self.gate)
 
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
         """Every account number with valid check digits."""
         data = view.data
-        for match in self._start.finditer(data, start, stop + 8):
-            length = IBAN_LENGTHS.get(match[1].decode().upper())
-            if length is None or match.start() >= stop:
-                continue
-            compact, end, gap = bytearray(), match.start(), 0
+        while start < stop and (found := self._where.search(data, start, min(len(data), stop + REACH))):
+            begin = found.start()
+            if begin >= stop:
+                return
+            start, length = begin + 1, IBAN_LENGTHS[data[begin : begin + 2].upper().decode()]
+            compact, end, gap = bytearray(data[begin : begin + length]), begin + length, 0
+            if not compact.isalnum():
+                compact, end = bytearray(), begin
             while len(compact) < length and end < len(data):
                 if data[end] in _WORD:
                     compact.append(data[end])
@@ -93,22 +99,32 @@ class Ibans:
                 end += 1
             whole = len(compact) == length and not (end < len(data) and data[end] in _WORD)
             if whole and b"_" not in compact and iban(compact.decode().upper()):
-                yield Match(match.start(), end, IBAN, 1.0)
+                yield Match(begin, end, IBAN, 1.0)
 
 
 class Ipv6:
     """Addresses with colons; one without a digit is more likely a name in a program ("std::abs")."""
 
-    gate = r"(?i)[0-9a-f]{0,4}::?[0-9a-f]{0,4}:|::[0-9a-f]"
+    # Eight groups, or fewer and two colons in a row.
+    gate = r"(?i)[0-9a-f]{0,4}(?::[0-9a-f]{1,4}){0,6}::|(?:[0-9a-f]{1,4}:){6}"
     tail = r"[0-9A-Fa-f:][0-9A-Fa-f:.]{0,44}"
     exclusive = False
     _form = re.compile(rb"(?<![0-9A-Za-z_:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:\.\d{1,3}){0,3}(?![0-9A-Za-z_:])")
 
+    def __init__(self) -> None:
+        self._where = compiled(self.gate)
+
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
         """Every valid address."""
-        for match in self._form.finditer(view.data, start, min(len(view.data), stop + 64)):
-            if match.start() >= stop:
+        data = view.data
+        while start < stop and (found := self._where.search(data, start, min(len(data), stop + REACH))):
+            begin = found.start()
+            if begin >= stop:
                 return
+            match, start = self._form.match(data, begin), begin + 1
+            if match is None:
+                continue
+            start = match.end()
             written = match.group().decode()
             if len(written) > 2 and written.count(":") > 1 and any(map(str.isdigit, written)):
                 try:

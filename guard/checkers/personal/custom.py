@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from guard.checkers.patterns import Match, Scanner, options
 from guard.checkers.personal import checksums
-from guard.checkers.personal.context import AFTER, says
+from guard.checkers.personal.context import AFTER, Words
 from guard.checkers.text import Folded, fold
 from guard.types import Span
 
@@ -116,7 +116,7 @@ class _Pattern:
         self.gate = recognizer.expression
         self._about, self._before = recognizer, before
         self._expression = compile_pattern(recognizer.expression)
-        self._words = tuple(sorted({word.strip().lower() for word in recognizer.context} - {""}))
+        self._words = Words(recognizer.context)
 
     def find(self, source: _Document, start: int, stop: int) -> Iterator[Match]:
         data = source.data
@@ -143,7 +143,7 @@ class _Pattern:
         first, last = source.characters(start, end)
         text = source.folded.text
         around = (text[max(0, first - self._before) : first], text[last : last + AFTER])
-        return max(about.score, about.near) if any(says(part, self._words) for part in around) else about.score
+        return max(about.score, about.near) if any(map(self._words.within, around)) else about.score
 
 
 class Custom:

@@ -8,17 +8,20 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from guard.checkers.patterns import Match
+from guard.checkers.patterns import REACH, Match, compiled
 from guard.checkers.shadow import Origin, Shadow, shadow
 
-_ESCAPED = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});|(?:%[0-9A-Fa-f]{2})+")
+# Apart, each begins with a letter of its own, and looking for it costs next to nothing.
+_REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_ESCAPED = re.compile(rf"{_REFERENCE.pattern}|(?:{_PERCENT.pattern})+")
 _UNFINISHED = re.compile(r"(?:&(?:#?[0-9A-Za-z]{0,8})?|%[0-9A-Fa-f]?)\Z")
-_MARKS = re.compile(r"[&%]")
+_STRETCH = re.compile(rb"[0-9A-Za-z+/\x1f-]{16,4096}={0,2}")
 
 
 def decoded(text: str) -> Shadow | None:
     """The shadow of a text with its references and percent codes resolved; None where it has none."""
-    if _MARKS.search(text) is None or _ESCAPED.search(text) is None:
+    if _PERCENT.search(text) is None and _REFERENCE.search(text) is None:
         return None
     pieces: list[str] = []
     starts: list[int] = []
@@ -61,26 +64,35 @@ def _resolved(code: str) -> str | None:
 class Base64:
     """Runs `inside` over what stretches of Base64 hold, and reports whole stretches."""
 
-    gate = r"[0-9A-Za-z+/\x1f-]{16}"
+    # ASCII has its highest bit clear, so the first of every four characters is one of the first 32 of the alphabet.
+    gate = r"(?:^|[^0-9A-Za-z+/\x1f-])(?:[A-Za-f][0-9A-Za-z+/\x1f-]{3}){4}"
     tail = r"[0-9A-Za-z+/\x1f-]+={0,2}"
     exclusive = False
-    _stretch = re.compile(rb"(?<![0-9A-Za-z+/\x1f-])[0-9A-Za-z+/\x1f-]{16,4096}={0,2}")
 
     def __init__(self, inside: Callable[[Shadow], Iterable[Match]]) -> None:
         self._inside = inside
+        self._where = compiled(self.gate)
 
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
         """What is found inside, as sure as it is there."""
-        for match in self._stretch.finditer(view.data, start, stop + 4100):
-            if match.start() >= stop:
+        data = view.data
+        place = max(0, start - 1)  # where what stands ahead of a stretch may be
+        while place < stop and (found := self._where.search(data, place, min(len(data), stop + REACH))):
+            begin = found.end() - 16
+            if begin >= stop:
                 return
+            match = _STRETCH.match(data, begin)
+            assert match is not None
+            place = match.end()
             text = _plain_text(match.group())
-            for found in self._inside(shadow(text)) if text else ():
-                yield Match(*match.span(), found.category, found.score)
+            for inner in self._inside(shadow(text)) if text else ():
+                yield Match(begin, match.end(), inner.category, inner.score)
 
 
 def _plain_text(written: bytes) -> str | None:
     """What a stretch says, if that is printable ASCII: words and keys that merely look like Base64 say nothing."""
+    if written.lower() == written or written.upper() == written:
+        return None
     compact = written.translate(bytes.maketrans(b"-\x1f", b"+/")).rstrip(b"=")
     if len(compact) % 4 == 1:
         return None

@@ -11,20 +11,21 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from guard.checkers.patterns import Match
-from guard.checkers.personal.context import says
+from guard.checkers.personal.context import Nearby, Words, mentions
 from guard.checkers.shadow import Shadow
 
 PHONE = "PHONE_NUMBER"
-CONTEXT = (
+CONTEXT = Words((
     "phone", "telephone", "tel", "call", "mobile", "cell", "cellphone", "fax", "whatsapp", "signal", "sms", "text me", "dial",
     "ph", "hotline", "reach", "ring", "contact", "telefon", "telefono", "telefone", "t\u00e9l\u00e9phone", "handy", "rufnummer",
     "m\u00f3vil", "celular", "portable", "mob",
-)  # fmt: skip
+))  # fmt: skip
 _CANDIDATE = re.compile(rb"(?<![0-9A-Za-z_+])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,17}(?![0-9A-Za-z_])")
 _USUAL = re.compile(rb"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}|\(?0\d{1,5}\)?[ /-][\d /-]{5,12}")
 _DATE = re.compile(rb"(?:19|20)\d\d[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./](?:19|20)?\d\d(?!\d)")
+_NUMBERABLE = Words("order|invoice|ticket|article|item|serial|tracking|reference|ref|case|customer|account|model|part|booking|id|sku|isbn|ean".split("|"))
 _NUMBERED = re.compile(
-    r"\b(?:order|invoice|ticket|article|item|serial|tracking|reference|ref|case|customer|account|model|part|booking|id|sku|isbn|ean)\b"
+    rf"\b(?:{'|'.join(_NUMBERABLE.words)})\b"
     r"\W{0,3}(?:number|code|id|no|nr)?\W{0,4}(?:is\s)?$",
     re.IGNORECASE,
 )
@@ -44,43 +45,41 @@ class Phones:
     exclusive = False
 
     def __init__(self, regions: Sequence[str], before: int) -> None:
-        self._regions = tuple(regions)
+        self._plans = [plan_of(region) for region in regions]
         self._before = before
 
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
         """Every phone number that begins a run of digits, or follows a plus sign or an opening bracket in one."""
-        for match in _CANDIDATE.finditer(view.data, start, stop + 80):
-            if match.start() >= stop:
+        data = view.data
+        for match in _CANDIDATE.finditer(data, start, stop + 80):
+            begin = match.start()
+            if begin >= stop:
                 return
-            if _begins(view.data, match.start()):
-                written = match.group()
-                found = _international(written) if written[:1] == b"+" or written[:2] == b"00" else None
-                found = found or self._national(view, match.start(), written)
+            written = match.group()
+            if written[0] in b"+(" or not data[max(0, begin - 3) : begin].rstrip(b" ().-/")[-1:].isdigit():
+                found = _international(written) if written[0] == 43 or written[:2] == b"00" else None
+                found = found or self._national(view, begin, written)
                 if found is not None:
-                    yield Match(match.start(), match.start() + found[0], PHONE, found[1])
+                    yield Match(begin, begin + found[0], PHONE, found[1])
 
     def _national(self, view: Shadow, start: int, written: bytes) -> tuple[int, float] | None:
-        if _DATE.match(written):
+        usually = _USUAL.match(written) is not None
+        if not (usually or mentions(view, CONTEXT)) or _DATE.match(written):
             return None
-        before, _ = view.around(start, start + 1, max(self._before, 32), 0)
-        if _NUMBERED.search(before[-32:]):
+        nearby = Nearby(view, start, start + 1, self._before, 0)
+        announced = nearby.says(CONTEXT)
+        if not (usually or announced):
             return None
-        announced = bool(self._before) and says(before[-self._before :], CONTEXT)
+        if mentions(view, _NUMBERABLE) and _NUMBERED.search(view.around(start, start + 1, 32, 0)[0]):
+            return None
         for end in _ends(written):
             part = written[:end]
             digits = part.translate(None, _NOT_DIGITS).decode()
-            usual = len(digits) >= _LEAST_DIGITS and _USUAL.fullmatch(part) is not None
-            if (announced or usual) and any(is_national(digits, region) for region in self._regions):
-                return end, 0.85 if announced else 0.6
+            if announced or (len(digits) >= _LEAST_DIGITS and _USUAL.fullmatch(part) is not None):
+                for plan in self._plans:
+                    if plan.dials(digits):
+                        return end, 0.85 if announced else 0.6
         return None
-
-
-def _begins(data: bytes, start: int) -> bool:
-    """Whether no digit of the same run stands ahead: what begins in the middle of a run of digits is no number."""
-    if data[start] in b"+(":
-        return True
-    ahead = data[max(0, start - 3) : start].rstrip(b" ().-/")
-    return not ahead[-1:].isdigit()
 
 
 def _international(written: bytes) -> tuple[int, float] | None:
@@ -88,7 +87,7 @@ def _international(written: bytes) -> tuple[int, float] | None:
     fallback = None
     for end in _ends(written):
         digits = written[:end].translate(None, _NOT_DIGITS).decode()
-        verdict = is_international(digits[2:] if written[:2] == b"00" else digits, b"(0)" in written[:end])
+        verdict = is_international(digits[2:] if written[:2] == b"00" else digits)
         if verdict:
             return end, 0.95
         if fallback is None and verdict is not None and written[:1] == b"+":
@@ -105,71 +104,68 @@ def _ends(written: bytes) -> list[int]:
 
 
 class _Plan:
-    """The numbers of one region: how long they are, what is valid, and the prefix that is dialled inside the country."""
+    """The numbers of some regions that share a calling code (or of one): what is valid, and the prefix dialled inside."""
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, *regions: str) -> None:
         from phonenumbers import PhoneMetadata
 
-        about = PhoneMetadata.metadata_for_region(region, None) or PhoneMetadata.metadata_for_nongeo_region(int(region), None)
-        kinds = (getattr(about, kind) for kind in _KINDS)
-        valid = {kind.national_number_pattern for kind in kinds if kind is not None and kind.national_number_pattern}
-        self.general = re.compile(about.general_desc.national_number_pattern or "(?!)")
-        self.valid = re.compile("|".join(f"(?:{pattern})" for pattern in sorted(valid)) or "(?!)")
-        self.prefix = re.compile(about.national_prefix_for_parsing) if about.national_prefix_for_parsing else None
-        self.transform = about.national_prefix_transform_rule
-        lengths = about.general_desc.possible_length
-        self.lengths = frozenset(range(2, 18)) if not lengths or lengths == (-1,) else frozenset(lengths)
+        about = [
+            PhoneMetadata.metadata_for_region(region, None) or PhoneMetadata.metadata_for_nongeo_region(int(region), None)
+            for region in regions
+        ]
+        kinds = [kind for region in about for name in _KINDS if (kind := getattr(region, name)) is not None]
+        patterns = sorted({kind.national_number_pattern for kind in kinds if kind.national_number_pattern})
+        self._valid = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+        main = about[0]
+        self._general = re.compile(main.general_desc.national_number_pattern)
+        self._prefix = re.compile(main.national_prefix_for_parsing) if main.national_prefix_for_parsing else None
+        self._transform = re.sub(r"\$(\d)", r"\\\1", main.national_prefix_transform_rule or "")
+        self.lengths = frozenset(length for region in about for length in region.general_desc.possible_length)
+        # Prefixes take up to five digits, and a few countries put some back.
+        self._dialled = frozenset(size + more for size in self.lengths for more in range(-5 if self._transform else 0, 6))
 
     def fits(self, number: str) -> bool:
         """Whether a national number is valid."""
-        return (
-            len(number) in self.lengths
-            and self.general.fullmatch(number) is not None
-            and self.valid.fullmatch(number) is not None
-        )
+        return len(number) in self.lengths and self._valid.fullmatch(number) is not None
 
     def national(self, digits: str) -> str:
         """Digits as dialled inside the country, without the prefix."""
-        match = self.prefix.match(digits) if self.prefix else None
+        match = self._prefix.match(digits) if self._prefix else None
         if match is None or match.end() == 0:
             return digits
-        if self.transform and match.lastindex:
-            short = match.expand(re.sub(r"\$(\d)", r"\\\1", self.transform)) + digits[match.end() :]
-        else:
-            short = digits[match.end() :]
-        kept = self.general.fullmatch(digits) is not None and self.general.fullmatch(short) is None
+        put_back = match.expand(self._transform) if self._transform and match.lastindex else ""
+        short = put_back + digits[match.end() :]
+        kept = self._general.fullmatch(digits) is not None and self._general.fullmatch(short) is None
         return digits if kept else short
+
+    def dials(self, digits: str) -> bool:
+        """Whether digits, as dialled inside the country, are a valid number."""
+        return len(digits) in self._dialled and self.fits(self.national(digits))
 
 
 @lru_cache(maxsize=512)
-def _plan(region: str) -> _Plan:
+def plan_of(region: str) -> _Plan:
+    """The plan of one region, by its ISO 3166 code."""
     return _Plan(region)
 
 
 @lru_cache(maxsize=512)
-def _regions(code: str) -> tuple[str, ...]:
-    """The regions behind a calling code; for codes without a country, the code itself."""
+def _behind(code: str) -> _Plan | None:
+    """The plan of a calling code; those without a country stand in the tables under the code itself."""
     from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
-    return tuple(code if region == "001" else region for region in COUNTRY_CODE_TO_REGION_CODE.get(int(code), ()))
+    regions = [code if region == "001" else region for region in COUNTRY_CODE_TO_REGION_CODE.get(int(code), ())]
+    return _Plan(*regions) if regions else None
 
 
-def is_international(digits: str, bracketed: bool = False) -> bool | None:
+def is_international(digits: str) -> bool | None:
     """Whether digits behind a plus sign are a valid number; None when they cannot be one at all."""
     for size in (1, 2, 3):
         code, number = digits[:size], digits[size:]
-        if code[:1] == "0" or not number or not (regions := _regions(code)):
-            continue
-        main = _plan(regions[0])
-        tries = [main.national(number)] if bracketed or number[0] == "0" else [number, main.national(number)]
-        for national in dict.fromkeys([*tries, number]):
-            if any(_plan(region).fits(national) for region in regions):
+        plan = _behind(code) if code[:1] != "0" and number else None
+        if plan is not None:
+            # "+44 (0)20 …": some write the prefix that is dialled inside the country as well.
+            if plan.fits(number) or plan.fits(plan.national(number)):
                 return True
-        return False if any(len(national) in main.lengths for national in tries) else None
+            return False if len(number) in plan.lengths else None
     return None
-
-
-def is_national(digits: str, region: str) -> bool:
-    """Whether digits, as dialled inside a region, are a valid number of that region."""
-    plan = _plan(region)
-    return plan.fits(plan.national(digits))

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from guard.checkers.personal.context import AFTER, says
+from guard.checkers.personal.context import AFTER, Words
 from guard.checkers.text import fold
 from guard.errors import MissingExtra
 from guard.types import Span
@@ -59,7 +59,7 @@ class Pattern:
     category: str
     expression: Any
     score: float
-    context: tuple[str, ...]
+    context: Words
     validate: Callable[[str], bool | None]
     invalidate: Callable[[str], bool | None]
 
@@ -87,7 +87,7 @@ class Presidio:
             for pattern in self._patterns:
                 for start, end, base in pattern.matches(plain.text, left, right, self._limit):
                     around = (plain.text[max(0, start - self._before) : start], plain.text[end : end + AFTER])
-                    close = base < 1 and any(says(part, pattern.context) for part in around)
+                    close = base < 1 and any(map(pattern.context.within, around))
                     score = min(1.0, max(base + _NEAR, _LEAST_NEAR)) if close else base
                     yield pattern.category, round(score, 4), plain.span(start, end)
 
@@ -119,7 +119,7 @@ def patterns(wanted: frozenset[str]) -> tuple[Pattern, ...]:
     found = []
     for category in sorted(wanted):
         recognizer = getattr(predefined, RECOGNIZERS[category])()
-        words = tuple(sorted({word.strip().lower() for word in recognizer.context or ()} - {""}))
+        words = Words(recognizer.context or ())
         for pattern in recognizer.patterns:
             if ".*" in pattern.regex:  # looks ahead without bound from every place: quadratic
                 continue

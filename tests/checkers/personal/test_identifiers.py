@@ -128,7 +128,7 @@ def find(text: str, category: str) -> list[str]:
     return [text[slice(*span)] for _, _, span in engine(category).matches(text)]
 
 
-WORDS = {kind.category: kind.words[0] for kind in (*identifiers.NUMBERS, *identifiers.CODES)}
+WORDS = {kind.category: kind.context.split("|")[0] for kind in (*identifiers.NUMBERS, *identifiers.CODES)}
 
 
 @pytest.mark.parametrize(("category", "module", "form", "check"), ORACLES, ids=[row[0] for row in ORACLES])
