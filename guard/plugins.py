@@ -22,6 +22,7 @@ BUILT_IN = {
     "bias": "guard.checkers.bias:BiasChecker",
     "pii": "guard.checkers.pii:PiiChecker",
     "provenance": "guard.checkers.provenance:ProvenanceChecker",
+    "secrets": "guard.checkers.secrets:SecretsChecker",
     "toxicity": "guard.checkers.toxicity:ToxicityChecker",
 }
 

@@ -94,8 +94,7 @@ class Scanner(Generic[S]):
         # The last pattern is always there: a set that fails says so by not seeing it.
         self._gates = pattern_set([*gates, r"(?s-m:\A)"], utf8=utf8)
         self._canary = len(gates)
-        tails = "|".join(f"(?:{recognizer.tail})" for recognizer in recognizers)
-        self._tail = compiled(rf"(?:{tails})\z") if tails and not utf8 else None
+        self._tail: Any = None
 
     def scan(self, source: S) -> list[Match]:
         """Every match, in no particular order."""
@@ -121,8 +120,9 @@ class Scanner(Generic[S]):
 
         Every match that starts before them is final: its place and score are the same whatever follows.
         """
-        if self._tail is None:
-            return 0
+        if self._tail is None:  # large, and needed by streams only
+            tails = "|".join(f"(?:{recognizer.tail})" for recognizer in self._recognizers)
+            self._tail = compiled(rf"(?:{tails})\z" if tails else "(?:a^)")
         found = self._tail.search(data, max(0, len(data) - longest))
         return len(data) - found.start() if found else 0
 

@@ -11,7 +11,7 @@ from guard.checkers.personal.context import AFTER, Nearby, mentions
 from guard.checkers.personal.checksums import iban
 from guard.checkers.personal.identifiers import IBAN, IBAN_LENGTHS, Kind
 from guard.checkers.personal.national import day
-from guard.checkers.personal.tails import prefixes
+from guard.checkers.tails import prefixes
 from guard.checkers.shadow import Shadow
 
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")

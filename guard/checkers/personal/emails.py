@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from guard.checkers.patterns import REACH, Match, compiled
-from guard.checkers.personal.tails import prefixes
+from guard.checkers.tails import prefixes
 from guard.checkers.shadow import Shadow
 
 EMAIL = "EMAIL_ADDRESS"

@@ -6,6 +6,7 @@ import re
 
 _REPEAT = re.compile(r"\{(\d+)(?:(,)(\d*))?\}|[?*+]")
 _GROUP = re.compile(r"\((?:\?(?:P?<\w+>|[a-zA-Z-]*:))?")
+_FLAGS = re.compile(r"\(\?([a-zA-Z-]+)\)")
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2}|[pP]\{\^?\w+\}|[pP]\w|.)", re.DOTALL)
 _EMPTY = ("^", "$", r"\b", r"\B", r"\A", r"\z")
@@ -14,8 +15,8 @@ _EMPTY = ("^", "$", r"\b", r"\B", r"\A", r"\z")
 def prefixes(pattern: str) -> str:
     """An expression for the non-empty beginnings of what `pattern` matches, itself included; places (`\\b`, `^`) are not asked for.
 
-    Takes the syntax that RE2 reads, without flags in the middle of a sequence. It is exact for sequences, choices and repeats
-    of single characters; for a repeated group it lets every repeat be the last.
+    Takes the syntax that RE2 reads. It is exact for sequences, choices and repeats of single characters; for a repeated group
+    it lets every repeat be the last.
     """
     made, rest = _choice(pattern, 0)
     if rest != len(pattern):
@@ -24,9 +25,10 @@ def prefixes(pattern: str) -> str:
 
 
 def _choice(pattern: str, at: int) -> tuple[str, int]:
-    options = []
+    options: list[str] = []
+    flags = ""
     while True:
-        option, at = _sequence(pattern, at)
+        option, at, flags = _sequence(pattern, at, flags)
         options.append(option)
         if at >= len(pattern) or pattern[at] == ")":
             kept = [option for option in options if option]
@@ -34,18 +36,20 @@ def _choice(pattern: str, at: int) -> tuple[str, int]:
         at += 1
 
 
-def _sequence(pattern: str, at: int) -> tuple[str, int]:
-    """a b c: a, or a b, or a b c, each with the beginnings of its last part."""
+def _sequence(pattern: str, at: int, flags: str) -> tuple[str, int, str]:
+    """a b c: a, or a b, or a b c, each with the beginnings of its last part. Flags hold to the end of the group."""
     parts: list[tuple[str, str]] = []  # the part itself, and its beginnings
     while at < len(pattern) and pattern[at] not in "|)":
-        part, start, at = _part(pattern, at)
-        parts.append((part, start))
+        if found := _FLAGS.match(pattern, at):
+            flags, at = f"{found[1]}{flags}", found.end()
+            continue
+        whole, start, at = _part(pattern, at)
+        parts.append((f"(?{flags}:{whole})", f"(?{flags}:{start})") if flags and start else (whole, start))
     made = ""
     for whole, start in reversed(parts):
-        if not start:
-            continue
-        made = f"(?:{start}|{whole}{made})" if made else start
-    return made, at
+        if start:
+            made = f"(?:{start}|{whole}{made})" if made else start
+    return made, at, flags
 
 
 def _part(pattern: str, at: int) -> tuple[str, str, int]:
