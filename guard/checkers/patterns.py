@@ -32,10 +32,10 @@ class Source(Protocol):
     def data(self) -> bytes: ...
 
 
-S = TypeVar("S", bound=Source, contravariant=True)
+S_contra = TypeVar("S_contra", bound=Source, contravariant=True)
 
 
-class Recognizer(Protocol[S]):
+class Recognizer(Protocol[S_contra]):
     """What finds one kind of thing.
 
     `gate` (RE2) matches within REACH bytes of the start of every match. `tail` (RE2) matches, up to its end, every text that
@@ -47,18 +47,18 @@ class Recognizer(Protocol[S]):
     tail: str
     exclusive: bool
 
-    def find(self, source: S, start: int, stop: int, /) -> Iterator[Match]:
+    def find(self, source: S_contra, start: int, stop: int, /) -> Iterator[Match]:
         """The matches that start at `start` or later, and before `stop`, in order of their starts."""
         ...
 
 
-def options(*, utf8: bool = False, memory: int = _MEMORY) -> Any:
+def options(*, utf8: bool = False, memory: int | None = None) -> Any:
     """RE2 options: bytes as they come unless `utf8`, nothing on stderr."""
-    import re2
+    import re2  # type: ignore[import-untyped]
 
     made = re2.Options()
     made.log_errors = False
-    made.max_mem = memory
+    made.max_mem = memory or _MEMORY
     if not utf8:
         made.encoding = re2.Options.Encoding.LATIN1
     return made
@@ -85,10 +85,10 @@ def pattern_set(patterns: Iterable[str], *, anchored: bool = False, utf8: bool =
     return made
 
 
-class Scanner(Generic[S]):
+class Scanner(Generic[S_contra]):
     """All recognizers over one text. Stateless between calls, so any number of threads may share one."""
 
-    def __init__(self, recognizers: Sequence[Recognizer[S]], *, utf8: bool = False) -> None:
+    def __init__(self, recognizers: Sequence[Recognizer[S_contra]], *, utf8: bool = False) -> None:
         self._recognizers = tuple(recognizers)
         gates = [recognizer.gate for recognizer in recognizers]
         # The last pattern is always there: a set that fails says so by not seeing it.
@@ -96,7 +96,7 @@ class Scanner(Generic[S]):
         self._canary = len(gates)
         self._tail: Any = None
 
-    def scan(self, source: S) -> list[Match]:
+    def scan(self, source: S_contra) -> list[Match]:
         """Every match, in no particular order."""
         data = source.data
         behind: dict[int, int] = {}
@@ -110,8 +110,9 @@ class Scanner(Generic[S]):
                 if number == self._canary:
                     continue
                 recognizer = self._recognizers[number]
+                before = len(matches)
                 matches.extend(recognizer.find(source, max(start, behind.get(number, 0)), stop))
-                if recognizer.exclusive and matches:
+                if recognizer.exclusive and len(matches) > before:
                     behind[number] = matches[-1].end
         return matches
 
@@ -134,7 +135,9 @@ def surest(matches: Iterable[tuple[int, int, str, float]]) -> list[Match]:
     """
     kept: list[Match] = []
     reached: dict[float, int] = {}
-    for start, negative_end, negative_score, category in sorted({(start, -end, -score, category) for start, end, category, score in matches}):
+    for start, negative_end, negative_score, category in sorted(
+        {(start, -end, -score, category) for start, end, category, score in matches}
+    ):
         end, score = -negative_end, -negative_score
         for other, far in reached.items():
             if far >= end and other >= score:

@@ -77,7 +77,9 @@ class PiiChecker:
 
             for region in value:
                 if region not in SUPPORTED_REGIONS:
-                    raise ValueError(f"no phone numbers are known for region {region!r}; use ISO 3166 codes such as US or DE")
+                    raise ValueError(
+                        f"no phone numbers are known for region {region!r}; use ISO 3166 codes such as US or DE"
+                    )
             return value
 
         @model_validator(mode="after")

@@ -13,7 +13,7 @@ _EMPTY = ("^", "$", r"\b", r"\B", r"\A", r"\z")
 
 
 def prefixes(pattern: str) -> str:
-    """An expression for the non-empty beginnings of what `pattern` matches, itself included; places (`\\b`, `^`) are not asked for.
+    """An expression for the non-empty beginnings of what `pattern` matches, itself included; it asks for no places (`^`).
 
     Takes the syntax that RE2 reads. It is exact for sequences, choices and repeats of single characters; for a repeated group
     it lets every repeat be the last.

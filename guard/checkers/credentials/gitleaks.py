@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 from guard.checkers.credentials.match import Form
 from guard.checkers.credentials.rules import Rule

@@ -20,7 +20,9 @@ class Form:
 
     exclusive = True
 
-    def __init__(self, rule: Rule, group: int = 0, allowed: Callable[[str, str], bool] = lambda _secret, _match: False) -> None:
+    def __init__(
+        self, rule: Rule, group: int = 0, allowed: Callable[[str, str], bool] = lambda _secret, _match: False
+    ) -> None:
         self.gate = rule.sign
         self._rule, self._allowed = rule, allowed
         self._where = compiled(rule.form, captures=True)
@@ -36,10 +38,10 @@ class Form:
             place = found.span(self._group)
             secret = data[slice(*place)].decode() if place[0] >= 0 else ""
             start = found.start() + 1
-            if len(secret) > 2 and entropy(secret) >= rule.entropy and rule.valid(secret):
-                if not self._allowed(secret, found[0].decode()):
-                    start = max(start, place[1])
-                    yield Match(*place, rule.category, rule.score)
+            known = len(secret) > 2 and entropy(secret) >= rule.entropy and rule.valid(secret)
+            if known and not self._allowed(secret, found[0].decode()):
+                start = max(start, place[1])
+                yield Match(place[0], place[1], rule.category, rule.score)
 
 
 _HEADER = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -69,7 +71,8 @@ class PrivateKeys:
             at = data.find(footer, header.end(), begin + LONGEST)
             rest = self._rest.match(data, header.end())
             end = at + len(footer) if at >= 0 else len(data[: rest.end() if rest else header.end()].rstrip())
-            if end - header.end() >= 32:  # else somebody writes about keys
+            body = data[header.end() : at if at >= 0 else end]
+            if len(body.strip()) >= 32 and b"..." not in body:  # else somebody writes about keys
                 yield Match(begin, end, self.category, 1.0)
         putty = data.find(b"PuTTY-User-Key-File-", start, stop)
         if putty >= 0:

@@ -12,10 +12,12 @@ import zlib
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLACEHOLDER = re.compile(
     r"example|sample|placeholder|change.?me|replace|redacted|your|dummy|fake|insert|todo|fixme|xxxx|\*\*\*|\.\.\.|"
-    r"foobar|foo_bar|s3cr3t|1234567|abcdef|qwerty|00000000|not.?a.?real|hunter2|p[a@]ssw[o0]rd|letmein|secret|lorem|"
+    r"foobar|foo_bar|1234567|abcdef|qwerty|00000000|not.?a.?real|lorem|"
     r"^\$|^<|>$|\{\{|\$\{|%\(|^test|^none$|^null$|^true$|^false$|^undefined$|^process\.env|^os\.environ|getenv",
     re.IGNORECASE,
 )
+
+_WORDS = re.compile(r"s[e3]cr[e3]t|hunter2|p[a@]ss(?:w[o0]rd|phrase)|letmein|welcome|credential", re.IGNORECASE)
 
 
 def entropy(text: str) -> float:
@@ -26,14 +28,19 @@ def entropy(text: str) -> float:
 
 def is_placeholder(text: str) -> bool:
     """Whether a value stands where a secret goes: an example, a variable, a word that asks to be replaced."""
-    return _PLACEHOLDER.search(text) is not None or len(set(text)) < 5
+    return _PLACEHOLDER.search(text) is not None or len(set(text)) < min(5, 1 + len(text) // 2)
+
+
+def is_password(text: str) -> bool:
+    """Whether what stands in the place of a password may be one: not the word itself, nor a placeholder."""
+    return not is_placeholder(text) and _WORDS.search(text) is None
 
 
 def looks_random(text: str) -> bool:
     """Whether a value was made by a machine or a careful person rather than taken from a language."""
     kinds = sum(any(map(test, text)) for test in (str.islower, str.isupper, str.isdigit))
     digits = sum(map(str.isdigit, text))
-    if kinds < 2 or not digits or digits == len(text) or is_placeholder(text):
+    if kinds < 2 or not digits or digits == len(text) or is_placeholder(text) or _WORDS.search(text):
         return False
     return entropy(text) >= min(3.0, math.log2(len(text)) * 0.85)
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from guard.checkers.credentials.randomness import crc32_base62, is_placeholder, json_web_token, looks_random
+from guard.checkers.credentials.randomness import (
+    crc32_base62,
+    is_password,
+    is_placeholder,
+    json_web_token,
+    looks_random,
+)
 
 
 def _real(text: str) -> bool:
@@ -103,7 +109,7 @@ RULES = (
     Rule("BRAINTREE_TOKEN", "a Braintree token", r"access_token\$", rf"access_token\$(?:production|sandbox)\$[0-9a-z]{{16}}\${_H}{{32}}\b"),
     Rule("SHOPIFY_TOKEN", "a Shopify token", "shp(?:at|ca|pa|ss)_", r"\bshp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}\b"),
     # --- messages ---
-    Rule("SLACK_TOKEN", "a Slack token", "xox[a-z]-|xapp-", rf"\b(?:xox[abeoprs]-(?:\d-)?[0-9A-Za-z-]{{20,200}}|xapp-\d-[0-9A-Z]{{8,16}}-\d{{8,16}}-[0-9a-f]{{40,80}})"),
+    Rule("SLACK_TOKEN", "a Slack token", "xox[a-z]-|xapp-", r"\b(?:xox[abeoprs]-(?:\d-)?[0-9A-Za-z-]{20,200}|xapp-\d-[0-9A-Z]{8,16}-\d{8,16}-[0-9a-f]{40,80})"),
     Rule("SLACK_WEBHOOK", "a Slack webhook", r"hooks\.slack\.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[0-9A-Za-z/]{40,80}"),
     Rule("DISCORD_TOKEN", "a Discord bot token", r"[MNO][0-9A-Za-z_-]{23,27}\.", rf"\b[MNO]{_W}{{23,27}}\.{_W}{{6}}\.{_W}{{27,40}}", 4.0),
     Rule("DISCORD_WEBHOOK", "a Discord webhook", "api/webhooks/", rf"discord(?:app)?\.com/api/webhooks/\d{{17,20}}/{_W}{{60,72}}"),
@@ -119,10 +125,10 @@ RULES = (
     # --- any vendor ---
     Rule("JSON_WEB_TOKEN", "a JSON web token", "eyJ", rf"\beyJ{_W}{{14,900}}\.eyJ{_W}{{10,900}}\.{_W}{{16,900}}", 3.0, json_web_token),
     Rule("CONNECTION_STRING", "an address with a password", "://",
-         r"\b[A-Za-z][0-9A-Za-z+.-]{1,20}://[^ \t\r\n/?#@:\"'<>]{0,64}:([^ \t\r\n/?#@\"'<>]{3,128})@[0-9A-Za-z\[]", 0.0),
+         r"\b[A-Za-z][0-9A-Za-z+.-]{1,20}://[^ \t\r\n/?#@:\"'<>]{0,64}:([^ \t\r\n/?#@\"'<>]{3,128})@[0-9A-Za-z\[]", 0.0, is_password),
     Rule("AUTHORIZATION_HEADER", "an authorization header", "(?i)authorization",
          r"(?i)\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|token|bot)\s{1,3}([0-9A-Za-z+/=._~-]{16,900})"),
-    Rule("PASSWORD_OR_KEY", "a password or key beside its name", "(?i)pass(?:wor[dt]|wd|phrase)|pwd|secret|token|key|credential",
+    Rule("PASSWORD_OR_KEY", "a password or key beside its name", "(?i)pass|pwd|secret|token|key|credential",
          r"(?i)(?:pass(?:wor[dt]|wd|phrase)?|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|credentials?|auth_?key)"
          r"[0-9a-z_.-]{0,24}[\"'`]?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'`]?([^\s\"'`,;<>(){}\[\]]{8,128})", 0.0, looks_random, 0.7),
 )  # fmt: skip

@@ -70,7 +70,9 @@ def ean(text: str) -> bool:
 
 def icao(text: str) -> bool:
     """ICAO 9303: weights 7, 3, 1 over digits and letters, the last digit checks the others."""
-    return sum(int(character, 36) * (7, 3, 1)[index % 3] for index, character in enumerate(text[:-1])) % 10 == int(text[-1])
+    return sum(int(character, 36) * (7, 3, 1)[index % 3] for index, character in enumerate(text[:-1])) % 10 == int(
+        text[-1]
+    )
 
 
 def card(text: str) -> bool:
@@ -108,17 +110,21 @@ def aba(text: str) -> bool:
     return known and text.strip("0") != "" and weighted(text, (3, 7, 1) * 3) % 10 == 0
 
 
-# By the names that policies use for recognizers of their own.
-BY_NAME: dict[str, Callable[[str], bool]] = {
-    "luhn": luhn, "verhoeff": verhoeff, "mod-11-10": mod_11_10, "mod-11-2": mod_11_2, "mod-97": mod_97, "iban": iban,
-    "ean": ean, "icao": icao, "card": card, "aba": aba,
+# By the names that policies use for recognizers of their own; the second are over letters too.
+_OVER_DIGITS: dict[str, Callable[[str], bool]] = {
+    "luhn": luhn, "verhoeff": verhoeff, "mod-11-10": mod_11_10, "ean": ean, "card": card, "aba": aba,
 }  # fmt: skip
+_OVER_LETTERS: dict[str, Callable[[str], bool]] = {"mod-11-2": mod_11_2, "mod-97": mod_97, "iban": iban, "icao": icao}
+NAMES = tuple(sorted({*_OVER_DIGITS, *_OVER_LETTERS}))
 
 
 def holds(name: str, text: str) -> bool:
-    """Whether a text, without its separators and in upper case, has the check digits of a named scheme."""
-    compact = "".join(character for character in text.upper() if character.isascii() and character.isalnum())
+    """Whether a text has the check digits of a named scheme, which looks at digits only or at letters too."""
+    plain = [character for character in text.upper() if character.isascii() and character.isalnum()]
+    if name in _OVER_DIGITS:
+        digits = "".join(filter(str.isdigit, plain))
+        return len(digits) > 1 and _OVER_DIGITS[name](digits)
     try:
-        return len(compact) > 1 and BY_NAME[name](compact)
-    except ValueError:  # letters where the scheme has digits
+        return len(plain) > 4 and _OVER_LETTERS[name]("".join(plain))
+    except ValueError:  # a letter where the scheme has a digit
         return False

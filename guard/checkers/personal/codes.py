@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from guard.checkers.patterns import REACH, Match, compiled, pattern_set
-from guard.checkers.personal.context import AFTER, Nearby, mentions
 from guard.checkers.personal.checksums import iban
+from guard.checkers.personal.context import AFTER, Nearby, mentions
 from guard.checkers.personal.identifiers import IBAN, IBAN_LENGTHS, Kind
 from guard.checkers.personal.national import day
-from guard.checkers.tails import prefixes
 from guard.checkers.shadow import Shadow
+from guard.checkers.tails import prefixes
 
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _VERSION = (b"version", b"release", b"build", b"firmware", b"section", b"chapter", b"clause", b" v", b" ver")
@@ -48,9 +48,10 @@ class Codes:
                 end, score = match.end(), kind.alone
                 if score < kind.near and mentions(view, words) and Nearby(view, begin, end, self._before).says(words):
                     score = kind.near
-                if score and kind.valid(match.group().translate(None, kind.drop).upper().decode()):
-                    if not (kind.category == "IP_ADDRESS" and _is_version(data, begin, end)):
-                        yield Match(begin, end, kind.category, score)
+                written = match.group().translate(None, kind.drop).decode()
+                known = score and kind.valid(written if kind.cased else written.upper())
+                if known and not (kind.category == "IP_ADDRESS" and _is_version(data, begin, end, score == kind.alone)):
+                    yield Match(begin, end, kind.category, score)
             start = begin + 1
 
 
@@ -58,10 +59,11 @@ def _whole(kind: Kind) -> str:
     return f"(?:{kind.form})" + ("" if kind.form.endswith(r"\)") else r"\b")
 
 
-def _is_version(data: bytes, start: int, end: int) -> bool:
-    """Four small numbers in a row may be a release."""
+def _is_version(data: bytes, start: int, end: int, alone: bool) -> bool:
+    """Four small numbers in a row may be a release or a section, above all single digits that no word calls an address."""
     return (
-        data[max(0, start - 16) : start].rstrip(b" .:#-").lower().endswith(_VERSION)
+        (alone and end - start == 7)
+        or data[max(0, start - 16) : start].rstrip(b" .:#-").lower().endswith(_VERSION)
         or data[start - 1 : start] == b"."
         or (data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit())
     )
@@ -131,20 +133,23 @@ class Ipv6:
                     ipaddress.IPv6Address(written)
                 except ValueError:
                     continue
-                yield Match(*match.span(), "IP_ADDRESS", 0.6)
+                yield Match(begin, match.end(), "IP_ADDRESS", 0.6)
 
 
-_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|juin|juil|aout|okt|dez|ene|abr|ago|dic|gen|mag|giu|lug|set|ott|maerz|marz|avr"
-_SAID = (
-    r"d\.?o\.?b\.?|date of birth|birth ?date|born(?: on| the)?|birthday(?: is| was)?(?: on)?|geboren(?: am)?|geb\.(?: am)?|geburtsdatum|"
-    r"nee? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento|nat[oa](?: il)?|data di nascita|data de nascimento|geboortedatum"
+_MONTHS = (
+    "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|juin|juil|aout|okt|dez|ene|abr|ago|dic|gen|mag|giu|lug|set|ott|"
+    "maerz|marz|avr"
 )
+_SAID = (
+    r"d\.?o\.?b\.?|date of birth|birth ?date|born(?: on| the)?|birthday(?: is| was)?(?: on)?|geboren(?: am)?|geb\.(?: am)?|"
+    r"geburtsdatum|nee? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento|nat[oa](?: il)?|data di nascita|"
+    r"data de nascimento|geboortedatum"
+)
+_MONTH = rf"(?:{_MONTHS})[a-z]{{0,8}}\.?"
 _DATE = (
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.] ?\d{1,2}[-/.] ?(?:\d{4}|\d{2})|"
-    rf"\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)? (?:{_MONTHS})[a-z]{{0,8}}\.?,? \d{{4}}|(?:{_MONTHS})[a-z]{{0,8}}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}"
+    rf"\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)? {_MONTH},? \d{{4}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}"
 )
-
-
 _SAID = rf"(?:{_SAID})[^0-9A-Za-z]{{0,4}}(?:is |was |: ?)?"
 
 
@@ -166,7 +171,7 @@ class BirthDates:
             if found.start() >= stop:
                 return
             if _plausible(found[1].decode().lower()):
-                yield Match(*found.span(1), self.category, 0.9)
+                yield Match(found.start(1), found.end(1), self.category, 0.9)
             start = found.start() + 1
 
 

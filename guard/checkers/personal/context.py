@@ -36,7 +36,7 @@ class Words:
     def within(self, text: str) -> bool:
         """Whether one of the words stands in a text."""
         lower = text.lower()
-        for word in self.words:  # a loop, because this runs for every number
+        for word in self.words:  # noqa: SIM110 - a loop, because this runs for every number
             if word in lower and (word in self._anywhere or _stands(lower, word)):
                 return True
         return False

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import re2
+import re2  # type: ignore[import-untyped]
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from guard.checkers.patterns import Match, Scanner, options
@@ -29,10 +29,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Recognizer(BaseModel, extra="forbid", frozen=True):
     """A category of your own: either a pattern or a list of words."""
 
-    category: str = Field(pattern=r"^[A-Z][A-Z0-9_]{1,63}$", description="what findings are called, such as EMPLOYEE_ID")
+    category: str = Field(
+        pattern=r"^[A-Z][A-Z0-9_]{1,63}$", description="what findings are called, such as EMPLOYEE_ID"
+    )
     pattern: str | None = Field(None, description="RE2 syntax; case counts unless it begins with (?i)")
     words: tuple[str, ...] = Field((), description="a deny list: literal words and names, whatever their case")
-    checksum: str | None = Field(None, description="check digits that a match must have: " + ", ".join(checksums.BY_NAME))
+    checksum: str | None = Field(None, description="check digits that a match must have: " + ", ".join(checksums.NAMES))
     context: tuple[str, ...] = Field((), description="words that make a match surer")
     score: float = Field(0.85, ge=0, le=1, description="how sure a match is by itself")
     near: float = Field(0.95, ge=0, le=1, description="how sure it is beside a context word")
@@ -47,8 +49,8 @@ class Recognizer(BaseModel, extra="forbid", frozen=True):
     @field_validator("checksum")
     @classmethod
     def _named(cls, value: str | None) -> str | None:
-        if value is not None and value not in checksums.BY_NAME:
-            raise ValueError(f"there is no checksum {value!r}; known are {', '.join(sorted(checksums.BY_NAME))}")
+        if value is not None and value not in checksums.NAMES:
+            raise ValueError(f"there is no checksum {value!r}; known are {', '.join(checksums.NAMES)}")
         return value
 
     @model_validator(mode="after")
@@ -69,8 +71,10 @@ class Recognizer(BaseModel, extra="forbid", frozen=True):
 
 def _literal(word: str) -> str:
     parts = r"\s+".join(re2.escape(part) for part in word.split())
-    return (r"\b" if word.strip()[0].isascii() and word.strip()[0].isalnum() else "") + parts + (
-        r"\b" if word.strip()[-1].isascii() and word.strip()[-1].isalnum() else ""
+    return (
+        (r"\b" if word.strip()[0].isascii() and word.strip()[0].isalnum() else "")
+        + parts
+        + (r"\b" if word.strip()[-1].isascii() and word.strip()[-1].isalnum() else "")
     )
 
 
@@ -81,7 +85,9 @@ def compile_pattern(pattern: str) -> re2._Regexp:
     except re2.error as error:
         (why,) = error.args or ("not a valid expression",)
         text = why.decode(errors="replace") if isinstance(why, bytes) else str(why)
-        raise ValueError(f"RE2 cannot run this pattern: {text} (RE2 has no look-around and no back-references)") from error
+        raise ValueError(
+            f"RE2 cannot run this pattern: {text} (RE2 has no look-around and no back-references)"
+        ) from error
     if compiled.search(b"") is not None:
         raise ValueError("this pattern matches the empty text, so it would match everywhere; make it ask for something")
     if compiled.programsize > _LARGEST:
@@ -126,9 +132,8 @@ class _Pattern:
                 return
             # Again from its start and with a limit of its own, so that it does not depend on where the window ends.
             whole = self._expression.match(data, begin, min(len(data), begin + LONGEST))
-            score = self._score(source, begin, whole.end()) if whole and whole.end() > begin else None
-            if score:
-                assert whole is not None
+            score = self._score(source, begin, whole.end()) if whole and whole.end() > begin else 0.0
+            if whole and score:
                 yield Match(begin, whole.end(), self._about.category, score)
                 start = whole.end()
             else:

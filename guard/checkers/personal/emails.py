@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from guard.checkers.patterns import REACH, Match, compiled
-from guard.checkers.tails import prefixes
 from guard.checkers.shadow import Shadow
+from guard.checkers.tails import prefixes
 
 EMAIL = "EMAIL_ADDRESS"
 _LOCAL = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_\x1f.+'%-"
@@ -35,7 +35,10 @@ class Emails:
 
 
 # What a disguised address must end with: without the sign that makes an address, only a well-known end tells it from prose.
-_ENDS = "com|org|net|edu|gov|mil|int|info|biz|name|pro|dev|app|io|ai|co|uk|de|fr|nl|eu|ch|jp|cn|ru|br|au|ca|pl|se|dk|fi|cz|gr|hu|kr|mx|za|nz|sg|test|example|invalid|localhost"
+_ENDS = (
+    "com|org|net|edu|gov|mil|int|info|biz|name|pro|dev|app|io|ai|co|uk|de|fr|nl|eu|ch|jp|cn|ru|br|au|ca|pl|se|dk|fi|cz|gr|hu|"
+    "kr|mx|za|nz|sg|test|example|invalid|localhost"
+)
 _OPEN, _SHUT = r" ?[\[({<] ?", r" ?[\])}>] ?"
 _SAY_DOT = "dot|punkt|punto|point|d0t"
 _WORD = r"[0-9A-Za-z_%+'\x1f-]{1,40}"
@@ -43,7 +46,7 @@ _LABEL = r"[0-9A-Za-z_-]{1,40}"
 _AT = rf"(?:{_OPEN}(?:at|@|a){_SHUT}| (?:at|@) | ?@ ?|[\x1f-]at[\x1f-])"
 _DOT = rf"(?:{_OPEN}(?:{_SAY_DOT}|\.){_SHUT}| (?:{_SAY_DOT}) | ?\. ?|[\x1f-]dot[\x1f-])"
 _SPOKEN = rf"{_WORD}(?:{_DOT}{_WORD}){{0,3}}{_AT}(?:{_LABEL}{_DOT}){{1,3}}(?:{_ENDS})"
-_SPACED = rf"[0-9A-Za-z](?: [0-9A-Za-z.\x1f+-]){{0,30}} ?@(?: ?[0-9A-Za-z.-]){{3,60}}"
+_SPACED = r"[0-9A-Za-z](?: [0-9A-Za-z.\x1f+-]){0,30} ?@(?: ?[0-9A-Za-z.-]){3,60}"
 
 
 class Disguised:
@@ -51,7 +54,8 @@ class Disguised:
 
     # Repeats without a bound where the expression has one: a gate may ask for less, and counting costs states.
     gate = (
-        rf"(?i)[\[({{<] ?(?:at|@|a) ?[\])}}>]| at [0-9a-z_-]+\.[a-z]|\bat\b(?s:.)*\b(?:{_SAY_DOT})\b|\b(?:{_SAY_DOT})\b(?s:.)*@| @|@ "
+        r"(?i)[\[({<] ?(?:at|@|a) ?[\])}>]|"
+        rf" at [0-9a-z_-]+\.[a-z]|\bat\b(?s:.)*\b(?:{_SAY_DOT})\b|\b(?:{_SAY_DOT})\b(?s:.)*@| @|@ "
         r"|[\x1f-]at[\x1f-]"
     )
     tail = rf"(?i)\b(?:{prefixes(_SPOKEN)}|{prefixes(_SPACED)})"

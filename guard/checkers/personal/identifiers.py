@@ -24,7 +24,7 @@ class Kind:
     `form` is, for numbers, shapes of digit groups ("9 3-2-4": nine digits, or three groups); for codes, an expression in the
     syntax that RE2 and `re` share, over a shadow, where case does not count. The score is `alone` in its usual written form,
     `bare` as digits without separators, `near` beside one of the words of `context`; 0 means: not enough to say anything.
-    `drop` is taken out before validation. `gate`, where given, is a cheaper sign that the form may be there.
+    `drop` is taken out before validation, and the rest turned to upper case unless it is `cased`. `gate`, where given, is a cheaper sign that the form may be there.
     """
 
     category: str
@@ -36,6 +36,7 @@ class Kind:
     near: float = 0.95
     drop: bytes = b" .()-+/\n\r\t\x1f"
     gate: str = ""
+    cased: bool = False
 
     @property
     def words(self) -> Words:
@@ -159,7 +160,7 @@ CODES = (
          "medicare|mbi|beneficiary", 0.8),
     Kind("MEDICAL_LICENSE", r"[ABCDEFGHJKLMPRSTUX][A-Z9]\d{7}", nation.dea, "dea|medical license|medical licence|prescriber", 0.6),
     Kind("CRYPTO", rf"[13][{_BASE58}]{{25,34}}|(?:bc|tb)1[ac-hj-np-z02-9]{{11,87}}", wallets.bitcoin,
-         "bitcoin|btc|wallet|crypto", 1.0, drop=b"", gate=rf"[13][{_BASE58}]{{25}}|(?:bc|tb)1[ac-hj-np-z02-9]{{11}}"),
+         "bitcoin|btc|wallet|crypto", 1.0, drop=b"", cased=True, gate=rf"[13][{_BASE58}]{{25}}|(?:bc|tb)1[ac-hj-np-z02-9]{{11}}"),
     Kind("CRYPTO", r"0x[0-9A-F]{40}", nation.anything, "ethereum|eth|wallet|crypto", 0.9, drop=b""),
     Kind("IP_ADDRESS", r"(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?:/\d{1,2})?", _address,
          "ip|address|host|server|subnet|gateway", 0.6, drop=b""),

@@ -120,8 +120,7 @@ def tfn(text: str) -> bool:
 def abn(text: str) -> bool:
     """Australian business number."""
     return (
-        text[0] != "0"
-        and weighted(str(int(text[0]) - 1) + text[1:], (10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19)) % 89 == 0
+        text[0] != "0" and weighted(str(int(text[0]) - 1) + text[1:], (10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19)) % 89 == 0
     )
 
 

@@ -20,7 +20,9 @@ SEPARATOR = "[^0-9A-Za-z_]{0,3}"  # up to three characters that are neither digi
 _RUN = re.compile(rb"\d(?:[^0-9A-Za-z_]{0,3}\d){6,}")
 _GROUP = re.compile(rb"9+")
 _USUAL = frozenset((b" ", b"-", b".", b"/", b" - ", b". ", b"  ", b" -", b"- "))
-_CARD = "CREDIT_CARD"  # so distinctive that any separator will do, line ends included, and letters may touch it ("CC4111…")
+_CARD = (
+    "CREDIT_CARD"  # so distinctive that any separator will do, line ends included, and letters may touch it ("CC4111…")
+)
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _LONGEST = 19 + 18 * 3  # bytes from the first digit of a number to its last
 _NOT_DIGITS = bytes(code for code in range(256) if not 48 <= code <= 57)
@@ -94,13 +96,15 @@ class Numbers:
 
     def _all(self, written: bytes) -> Iterator[_Place]:
         groups = [group.span() for group in _GROUP.finditer(written)]
-        for first, (begin, end) in enumerate(groups):
-            node, usual, number = self._root.next.get(end - begin), True, first
+        for first, (begin, behind) in enumerate(groups):
+            node, usual, number, end = self._root.next.get(behind - begin), True, first, behind
             while node is not None:
                 kinds = [kind for kind in node.kinds if usual or kind.category == _CARD]
                 if kinds:
                     words = self._union(tuple(kinds))
-                    made = tuple((kind, self._words[kind], kind.alone if number > first else kind.bare) for kind in kinds)
+                    made = tuple(
+                        (kind, self._words[kind], kind.alone if number > first else kind.bare) for kind in kinds
+                    )
                     yield _Place(begin, end, made, tuple(item for item in made if item[2]), words)
                 number += 1
                 if number == len(groups) or not node.next:
@@ -121,10 +125,9 @@ class Numbers:
         if nearby and not nearby.perhaps(place.words):
             nearby = None
         digits = ""
-        for kind, words, score in place.kinds if nearby else place.scored:
+        for kind, words, alone in place.kinds if nearby else place.scored:
             if not touched or kind.category == _CARD:
-                if nearby and score < kind.near and nearby.says(words):
-                    score = kind.near
+                score = kind.near if nearby and alone < kind.near and nearby.says(words) else alone
                 if score:
                     digits = digits or data[start:end].translate(None, _NOT_DIGITS).decode()
                     if kind.valid(digits):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 from guard.checkers.patterns import Match
 from guard.checkers.personal.context import Nearby, Words, mentions
@@ -23,7 +24,10 @@ CONTEXT = Words((
 _CANDIDATE = re.compile(rb"(?<![0-9A-Za-z_+])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,17}(?![0-9A-Za-z_])")
 _USUAL = re.compile(rb"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}|\(?0\d{1,5}\)?[ /-][\d /-]{5,12}")
 _DATE = re.compile(rb"(?:19|20)\d\d[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./](?:19|20)?\d\d(?!\d)")
-_NUMBERABLE = Words("order|invoice|ticket|article|item|serial|tracking|reference|ref|case|customer|account|model|part|booking|id|sku|isbn|ean".split("|"))
+_NUMBERABLE = Words((
+    "order", "invoice", "ticket", "article", "item", "serial", "tracking", "reference", "ref", "case", "customer", "account",
+    "model", "part", "booking", "id", "sku", "isbn", "ean",
+))  # fmt: skip
 _NUMBERED = re.compile(
     rf"\b(?:{'|'.join(_NUMBERABLE.words)})\b"
     r"\W{0,3}(?:number|code|id|no|nr)?\W{0,4}(?:is\s)?$",
@@ -109,8 +113,9 @@ class _Plan:
     def __init__(self, *regions: str) -> None:
         from phonenumbers import PhoneMetadata
 
-        about = [
-            PhoneMetadata.metadata_for_region(region, None) or PhoneMetadata.metadata_for_nongeo_region(int(region), None)
+        about: list[Any] = [
+            PhoneMetadata.metadata_for_region(region, None)
+            or PhoneMetadata.metadata_for_nongeo_region(int(region), None)
             for region in regions
         ]
         kinds = [kind for region in about for name in _KINDS if (kind := getattr(region, name)) is not None]
@@ -122,7 +127,9 @@ class _Plan:
         self._transform = re.sub(r"\$(\d)", r"\\\1", main.national_prefix_transform_rule or "")
         self.lengths = frozenset(length for region in about for length in region.general_desc.possible_length)
         # Prefixes take up to five digits, and a few countries put some back.
-        self._dialled = frozenset(size + more for size in self.lengths for more in range(-5 if self._transform else 0, 6))
+        self._dialled = frozenset(
+            size + more for size in self.lengths for more in range(-5 if self._transform else 0, 6)
+        )
 
     def fits(self, number: str) -> bool:
         """Whether a national number is valid."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from guard.digest import sha256
 
-_BASE58 = {character: index for index, character in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")}
+_BASE58 = {
+    character: index for index, character in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
+}
 _BECH32 = {character: index for index, character in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
@@ -18,6 +20,8 @@ def bitcoin(text: str) -> bool:
     if text[:3].lower() in ("bc1", "tb1"):
         return bech32(text)
     value = 0
+    if any(character not in _BASE58 for character in text):
+        return False
     for character in text:
         value = value * 58 + _BASE58[character]
     if value >> 200:
