@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-import re._constants as sre
-import re._parser as parser
+from importlib import import_module
 from typing import Any
+
+sre, parser = import_module("re._constants"), import_module("re._parser")
 
 
 def draw(form: str, chance: random.Random) -> str:
@@ -21,13 +22,13 @@ def _one(operation: Any, value: Any, chance: random.Random) -> str:
     if operation is sre.IN:
         return _from_class(value, chance)
     if operation is sre.SUBPATTERN:
-        return "".join(_one(*item, chance) for item in value[-1])
+        return "".join(_one(item[0], item[1], chance) for item in value[-1])
     if operation is sre.BRANCH:
-        return "".join(_one(*item, chance) for item in chance.choice(value[1]))
+        return "".join(_one(item[0], item[1], chance) for item in chance.choice(value[1]))
     if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT):
         least, most, inner = value
         count = chance.randint(least, min(int(most), least + 2))
-        return "".join(_one(*item, chance) for _ in range(count) for item in inner)
+        return "".join(_one(item[0], item[1], chance) for _ in range(count) for item in inner)
     if operation is sre.AT:
         return ""
     raise NotImplementedError(operation)

@@ -20,6 +20,16 @@ def weighted(text: str, weights: tuple[int, ...]) -> int:
     return sum(int(digit) * weight for digit, weight in zip(text, weights, strict=False))
 
 
+def day(month: str, day: str) -> bool:
+    """Whether a month has such a day; 29 February counts."""
+    return 1 <= int(month) <= 12 and 1 <= int(day) <= (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[int(month) - 1]
+
+
+def anything(_: str) -> bool:
+    """No check digit exists."""
+    return True
+
+
 def luhn(text: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
     digits = text.encode()

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from guard.checkers.patterns import REACH, Match, compiled, pattern_set
-from guard.checkers.personal.checksums import iban
+from guard.checkers.personal.checksums import day, iban
 from guard.checkers.personal.context import AFTER, Nearby, mentions
 from guard.checkers.personal.identifiers import IBAN, IBAN_LENGTHS, Kind
-from guard.checkers.personal.national import day
 from guard.checkers.shadow import Shadow
 from guard.checkers.tails import prefixes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guard.checkers.personal.checksums import ean, icao, luhn, mod_11_2, mod_11_10, verhoeff, weighted
+from guard.checkers.personal.checksums import day, ean, icao, luhn, mod_11_2, mod_11_10, verhoeff, weighted
 
 _ITALIAN_ODD = dict(
     zip(
@@ -14,16 +14,6 @@ _ITALIAN_ODD = dict(
 _ITALIAN_DIGIT = str.maketrans(
     "LMNPQRSTUV", "0123456789"
 )  # letters that stand for digits where two people share a code
-
-
-def day(month: str, day: str) -> bool:
-    """Whether a month has such a day; 29 February counts."""
-    return 1 <= int(month) <= 12 and 1 <= int(day) <= (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[int(month) - 1]
-
-
-def anything(_: str) -> bool:
-    """No check digit exists."""
-    return True
 
 
 def ssn(text: str) -> bool:
