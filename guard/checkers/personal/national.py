@@ -11,9 +11,8 @@ _ITALIAN_ODD = dict(
         strict=True,
     )
 )  # fmt: skip
-_ITALIAN_DIGIT = str.maketrans(
-    "LMNPQRSTUV", "0123456789"
-)  # letters that stand for digits where two people share a code
+# Letters that stand for digits where two people would share a code.
+_ITALIAN_DIGIT = str.maketrans("LMNPQRSTUV", "0123456789")
 
 
 def ssn(text: str) -> bool:
