@@ -18,6 +18,7 @@ from guard.envelope import decision_data, decision_from, layer_data, redaction_d
 from guard.errors import AlreadyRecorded, CallerError, ConfigError, IdempotencyConflict, RecordError
 from guard.flow import Deed
 from guard.keys import KeyRing
+from guard.options import LogOptions
 from guard.policy.decide import severity
 from guard.provenance.stamp import manifest_sha256
 from guard.redactor import ROLE as PSEUDONYMS
@@ -28,7 +29,6 @@ from guard.types import (
     Content,
     Generator,
     Layer,
-    LogOptions,
     Outcome,
     Policy,
     Receipt,

@@ -24,6 +24,7 @@ BUILT_IN = {
     "injection": "guard.checkers.injection:InjectionChecker",
     "pii": "guard.checkers.pii:PiiChecker",
     "provenance": "guard.checkers.provenance:ProvenanceChecker",
+    "secrets": "guard.checkers.secrets:SecretsChecker",
     "toxicity": "guard.checkers.toxicity:ToxicityChecker",
 }
 

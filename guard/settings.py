@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.errors import ConfigError
-from guard.types import AuthoritySpec, LogOptions, Signatures, WitnessSpec
+from guard.options import AuthoritySpec, LogOptions, Signatures, WitnessSpec
 
 _PATHS = ("home", "policy", "tsa_anchors", "c2pa_chain", "c2pa_key")
 

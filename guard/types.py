@@ -9,8 +9,7 @@ import enum
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol, TypedDict, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
@@ -65,39 +64,6 @@ class Ack(enum.StrEnum):
     DURABLE = "durable"
     SEQUENCED = "sequenced"
     WITNESSED = "witnessed"
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessSpec:
-    """Who cosigns checkpoints: a folder, or the URL of a C2SP tlog-witness with its verification key."""
-
-    where: str
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuthoritySpec:
-    """Who stamps checkpoints with the time: the URL of an RFC 3161 authority, and the PEM file of its certificates."""
-
-    url: str
-    anchors: Path
-    required: bool = True
-
-
-class Signatures(enum.StrEnum):
-    """What signs checkpoints: Ed25519, which every tool reads, or ML-DSA-44 beside it, against quantum computers."""
-
-    ED25519 = "ed25519"
-    BOTH = "ed25519+ml-dsa-44"
-
-
-class LogOptions(TypedDict, total=False):
-    """How the log of a record is named, who signs it, and who vouches for it."""
-
-    origin: str
-    witness: WitnessSpec | None
-    authority: AuthoritySpec | None
-    signatures: Signatures
 
 
 # --- content -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from guard import settings
 from guard.errors import ConfigError
-from guard.types import AuthoritySpec, Signatures, WitnessSpec
+from guard.options import AuthoritySpec, Signatures, WitnessSpec
 
 
 @pytest.fixture(autouse=True)

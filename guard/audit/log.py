@@ -34,10 +34,11 @@ from guard.audit.witness import open_witness
 from guard.digest import JSON
 from guard.errors import AlreadyRecorded, ConfigError, GuardError, ProofError, RecordError
 from guard.keys import KeyRing
+from guard.options import AuthoritySpec, Signatures, WitnessSpec
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
 from guard.store.tables import LogBody, LogEntry, LogInbox
-from guard.types import Ack, AuthoritySpec, Receipt, Signatures, WitnessSpec
+from guard.types import Ack, Receipt
 
 ORIGIN = "genguard"
 LARGE = 64 * 1024  # bytes of content: from here on sealing runs beside other threads, so each caller does its own

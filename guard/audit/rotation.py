@@ -28,8 +28,8 @@ from guard.audit.checkpoint import (
 from guard.audit.leaf import parse_leaf
 from guard.errors import ConfigError, KeyFileError, NoteError, RecordError
 from guard.keys import KeyRing, SigningKey, read_private, sync_folder
+from guard.options import Signatures
 from guard.store.tables import LogEntry
-from guard.types import Signatures
 
 KIND = "key"  # of the entries that tell about keys
 _HISTORY = "log.keys"

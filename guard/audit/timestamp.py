@@ -25,7 +25,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from guard.audit.checkpoint import NoteKey, own_note, parse_signature, signature_line, split_note
 from guard.audit.outside import SECONDS, Service
 from guard.errors import ConfigError, MissingExtra, NoteError, TimestampError
-from guard.types import AuthoritySpec
+from guard.options import AuthoritySpec
 
 PREFIX = "rfc3161/"
 _KIND, _TYPE = 0xFF, b"rfc3161-timestamp-response"

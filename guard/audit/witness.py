@@ -32,7 +32,7 @@ from guard.audit.rotation import signing_vkey
 from guard.digest import sha256
 from guard.errors import ConfigError, EvidenceError, NoteError, ProofError, WitnessError
 from guard.keys import KeyRing, sync_folder
-from guard.types import WitnessSpec
+from guard.options import WitnessSpec
 
 MAX_PROOF = 63
 

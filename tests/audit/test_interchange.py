@@ -25,9 +25,10 @@ from guard.audit.receipt import from_tlog_proof, read_receipt, to_tlog_proof, ve
 from guard.cli import audit
 from guard.errors import ConfigError, EvidenceError, OperationError, ProofError
 from guard.keys import KeyRing
+from guard.options import WitnessSpec
 from guard.store.engine import open_engine, reading, upgrade
 from guard.store.tables import LogBody, LogEntry
-from guard.types import Ack, Text, WitnessSpec
+from guard.types import Ack, Text
 
 Maker = Callable[..., Draft]
 

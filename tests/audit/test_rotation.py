@@ -38,9 +38,9 @@ from guard.errors import (
     WitnessError,
 )
 from guard.keys import KeyRing
+from guard.options import Signatures, WitnessSpec
 from guard.store.engine import reading, writing
 from guard.store.tables import LogCheckpoint
-from guard.types import Signatures, WitnessSpec
 from tests.audit.readers import verified
 
 Maker = Callable[..., Draft]

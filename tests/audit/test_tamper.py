@@ -28,8 +28,9 @@ from guard.audit.witness import witness_vkeys
 from guard.digest import JSON, canonical
 from guard.errors import GuardError, NoteError
 from guard.keys import KeyRing
+from guard.options import WitnessSpec
 from guard.store.engine import open_engine, upgrade
-from guard.types import Content, Text, WitnessSpec
+from guard.types import Content, Text
 from tests.audit.readers import is_sound
 
 ENTRIES = 40

@@ -32,9 +32,10 @@ from guard.audit.witness import witness_vkeys
 from guard.cli import audit
 from guard.errors import ConfigError, EvidenceError, MissingExtra, NoteError, TimestampError
 from guard.keys import KeyRing
+from guard.options import AuthoritySpec, WitnessSpec
 from guard.store.engine import open_engine, reading, upgrade, writing
 from guard.store.tables import LogCheckpoint, LogCosignature
-from guard.types import Ack, AuthoritySpec, WitnessSpec
+from guard.types import Ack
 from tests.audit.readers import verified
 from tests.audit.tsa import NOW, Tsa, pem, serving
 

@@ -27,9 +27,10 @@ from guard.audit.witness import Conflict, FileWitness, HttpWitness, Witness, ope
 from guard.cli import audit
 from guard.errors import ConfigError, WitnessError
 from guard.keys import KeyRing
+from guard.options import WitnessSpec
 from guard.store.engine import open_engine, reading, writing
 from guard.store.tables import LogCheckpoint, LogCosignature
-from guard.types import Ack, WitnessSpec
+from guard.types import Ack
 from tests.audit.tlog_witness import NOW, TlogWitness, serving
 
 Maker = Callable[..., Draft]

@@ -10,6 +10,7 @@ import pytest
 
 from guard.checkers.bias import BiasChecker
 from guard.checkers.pii import PiiChecker
+from guard.checkers.secrets import SecretsChecker
 from guard.checkers.toxicity import ToxicityChecker
 from guard.types import Checker, Finding, Item, Stage, Text
 
@@ -27,6 +28,11 @@ def pii() -> PiiChecker:
 
 
 @pytest.fixture(scope="session")
+def secrets() -> SecretsChecker:
+    return SecretsChecker(SecretsChecker.Params())
+
+
+@pytest.fixture(scope="session")
 def toxicity() -> ToxicityChecker:
     return ToxicityChecker(ToxicityChecker.Params())
 
@@ -36,7 +42,7 @@ def bias() -> BiasChecker:
     return BiasChecker(BiasChecker.Params())
 
 
-@pytest.fixture(params=["pii", "toxicity", "bias"])
+@pytest.fixture(params=["pii", "secrets", "toxicity", "bias"])
 def checker(request: pytest.FixtureRequest) -> Checker:
     found: Checker = request.getfixturevalue(request.param)
     return found

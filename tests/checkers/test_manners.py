@@ -15,7 +15,7 @@ Ask = Callable[[Checker, str], list[Finding]]
 
 PIECES = [
     "4111 1111 1111 1111", "a.b@mail.example", "+1 415-555-0134", "536-22-8145", "DE89370400440532013000", "10.0.0.1",
-    "card", "tel", "women", "are", "stupid", "you idiot", "I will kill you", "\u200b",
+    "card", "tel", "women", "are", "stupid", "you idiot", "I will kill you", "\u200b", "api_key = 'q7Rk2mX9vLd4TzW8'", "ftp://u:Zk4-pLq9@h.example",
     "\uff14", "\u0301", "\u202e", "\U0001f600", "\ufb01", "\u0130", "\ud800", "\n", ". ", "-", "0", "b", "\u00df",
 ]  # fmt: skip
 TEXTS = st.one_of(
@@ -63,7 +63,7 @@ def test_empty_text_and_empty_batch(checker: Checker, ask: Ask) -> None:
 
 
 def test_declares_itself(checker: Checker) -> None:
-    assert checker.name in ("pii", "toxicity", "bias")
+    assert checker.name in ("pii", "secrets", "toxicity", "bias")
     assert checker.kinds == {"text"}
     assert checker.horizon in ("span", "sentence", "document")
     assert checker.version
@@ -83,5 +83,5 @@ def test_a_megabyte(checker: Checker, ask: Ask) -> None:
     sentence = "Your parcel 4711 was shipped on 12 May, and we hope that everybody in the family likes the kettle. "
     text = sentence * (1_000_000 // len(sentence)) + "You fucking idiot. Women are stupid. Mail a.b@mail.example."
     found = ask(checker, text)
-    assert found
+    assert found or checker.name == "secrets"
     assert all(finding.span is not None and finding.span.start > 999_000 for finding in found)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from guard.checkers import presidio
+from guard.checkers.personal import presidio
+from guard.checkers.personal.context import Words
 from guard.checkers.pii import KNOWN, PiiChecker
 from guard.errors import MissingExtra
 from guard.types import Checker, Finding, Item, Stage, Text
@@ -135,7 +136,7 @@ def test_a_pattern_that_runs_out_of_time_is_an_error_and_not_a_pass() -> None:
     import regex  # type: ignore[import-untyped]
 
     slow = presidio.Pattern(
-        "IP_ADDRESS", regex.compile(r"(?:(?:1|11)+)+[a-x]"), 0.9, (), lambda _: None, lambda _: None
+        "IP_ADDRESS", regex.compile(r"(?:(?:1|11)+)+[a-x]"), 0.9, Words(()), lambda _: None, lambda _: None
     )
     checker = PiiChecker(
         PiiChecker.Params(entities=frozenset({"IP_ADDRESS"}), pattern_timeout=0.05), load=lambda _: (slow,)
@@ -161,7 +162,8 @@ def test_no_noise_by_default() -> None:
 def test_missing_presidio_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"genguard\[pii\]"):
-        PiiChecker(PiiChecker.Params())
+        PiiChecker(PiiChecker.Params(engine="both"))
+    assert "presidio" not in PiiChecker(PiiChecker.Params()).version
 
 
 def test_one_finding_for_one_stretch(pii: PiiChecker, ask: Ask) -> None:

@@ -1,17 +1,25 @@
-"""Presidio's pattern recognizers as plain patterns: its expressions, validators and context words, none of its engine."""
+"""Presidio's pattern recognizers as plain patterns: its expressions, validators and context words, none of its engine.
+
+Its engine, tokenizer and URL expression take time quadratic in repeated punctuation, and its own loop counts a pattern that
+timed out as a pattern that found nothing, so neither is used: the patterns run here, a time-out raises, and words around a
+match are compared without lemmas.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
+import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from guard.checkers.personal.context import AFTER, Words
+from guard.checkers.text import fold
 from guard.errors import MissingExtra
+from guard.types import Span
 
 RECOGNIZERS = {
     "AU_MEDICARE": "AuMedicareRecognizer",
@@ -38,6 +46,9 @@ RECOGNIZERS = {
     "US_MBI": "UsMbiRecognizer",
     "US_PASSPORT": "UsPassportRecognizer",
 }
+_WORTH_A_LOOK = re.compile(r"\d+|::")
+_MARGIN = 80  # no presidio pattern matches more characters around a digit
+_NEAR, _LEAST_NEAR = 0.35, 0.6  # what a context word adds to the score of a pattern, and the least it then has
 _HEAVY = ("torch", "transformers")
 
 
@@ -48,7 +59,7 @@ class Pattern:
     category: str
     expression: Any
     score: float
-    context: tuple[str, ...]
+    context: Words
     validate: Callable[[str], bool | None]
     invalidate: Callable[[str], bool | None]
 
@@ -61,11 +72,45 @@ class Pattern:
                 yield match.start(), match.end(), 1.0 if verdict else self.score
 
 
+class Presidio:
+    """Runs patterns over a text; `limit` is the seconds that one pattern may take, `before` as for the native engine."""
+
+    longest = 2 * _MARGIN + AFTER  # characters at the end of a text that more text may matter to
+
+    def __init__(self, patterns: Sequence[Pattern], before: int, limit: float) -> None:
+        self._patterns, self._before, self._limit = patterns, before, limit
+
+    def matches(self, text: str) -> Iterator[tuple[str, float, Span]]:
+        """Category, score and place of every match. Raises TimeoutError."""
+        plain = fold(text)
+        for left, right in _stretches(plain.text):
+            for pattern in self._patterns:
+                for start, end, base in pattern.matches(plain.text, left, right, self._limit):
+                    around = (plain.text[max(0, start - self._before) : start], plain.text[end : end + AFTER])
+                    close = base < 1 and any(map(pattern.context.within, around))
+                    score = min(1.0, max(base + _NEAR, _LEAST_NEAR)) if close else base
+                    yield pattern.category, round(score, 4), plain.span(start, end)
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    """Where presidio's patterns can match: around digits, since each of them needs one (or the `::` of an address)."""
+    left = right = 0
+    for match in _WORTH_A_LOOK.finditer(text):
+        if match.start() - _MARGIN > right and right:
+            yield left, right
+            left = match.start() - _MARGIN
+        elif not right:
+            left = max(0, match.start() - _MARGIN)
+        right = min(len(text), match.end() + _MARGIN)
+    if right:
+        yield left, right
+
+
 def patterns(wanted: frozenset[str]) -> tuple[Pattern, ...]:
-    """The patterns of the wanted entities. Raises MissingExtra when presidio or phonenumbers is not installed."""
+    """The patterns of the wanted entities. Raises MissingExtra when presidio is not installed."""
     if not wanted:
         return ()
-    if importlib.util.find_spec("presidio_analyzer") is None:
+    if not installed():
         raise MissingExtra("checking for personal data", "pii")
     with _without(_HEAVY):
         import presidio_analyzer.predefined_recognizers as predefined
@@ -74,7 +119,7 @@ def patterns(wanted: frozenset[str]) -> tuple[Pattern, ...]:
     found = []
     for category in sorted(wanted):
         recognizer = getattr(predefined, RECOGNIZERS[category])()
-        words = tuple(sorted({word.strip().lower() for word in recognizer.context or ()} - {""}))
+        words = Words(recognizer.context or ())
         for pattern in recognizer.patterns:
             if ".*" in pattern.regex:  # looks ahead without bound from every place: quadratic
                 continue
@@ -87,11 +132,9 @@ def patterns(wanted: frozenset[str]) -> tuple[Pattern, ...]:
     return tuple(found)
 
 
-def releases() -> Iterator[tuple[str, str]]:
-    """The releases that decide what is found, where installed."""
-    for name in ("presidio-analyzer", "phonenumbers"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            yield name, importlib.metadata.version(name)
+def installed() -> bool:
+    """Whether presidio is there to be used."""
+    return importlib.util.find_spec("presidio_analyzer") is not None
 
 
 @contextmanager
