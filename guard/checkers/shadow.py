@@ -142,11 +142,12 @@ class Shadow:
         return whole_clusters(self.source if self.origin else self.text, start, end)
 
     def around(self, start: int, end: int, before: int, after: int) -> tuple[str, str]:
-        """Up to `before` characters of the text ahead of bytes `start` to `end`, and up to `after` behind them."""
+        """Up to `before` characters of the text ahead of bytes `start` to `end`, and up to `after` behind them, each behind the
+        character that stands ahead of it (a line end at the beginning of the text)."""
         if len(self.data) != len(self.text):
             at = self._places()
             start, end = at[start], at[end - 1] + 1
-        return self.text[max(0, start - before) : start], self.text[end : end + after]
+        return around(self.text, start, end, before, after)
 
     @property
     def initials(self) -> set[bytes]:
@@ -173,6 +174,12 @@ class Shadow:
 def initials(data: bytes) -> set[bytes]:
     """The first (up to) four letters or digits of each word of a shadow, in lower case."""
     return {word[:4] for word in data.translate(_WORDS).split()}
+
+
+def around(text: str, start: int, end: int, before: int, after: int) -> tuple[str, str]:
+    """See `Shadow.around`."""
+    ahead = text[start - before - 1 : start] if start > before else f"\n{text[:start]}"
+    return ahead, text[end - 1 : end + after]
 
 
 def tokens(text: str) -> Shadow:

@@ -17,7 +17,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import record
+from tests.bench import checks, record
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -68,9 +68,9 @@ def flow(folder: Path) -> Iterator[Line]:
 
 
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record), or all."""
+    """Measure and print `parts` (flow, record, checks), or all."""
     with tempfile.TemporaryDirectory() as folder:
-        made = {"flow": lambda: flow(Path(folder)), "record": record.lines}
+        made = {"flow": lambda: flow(Path(folder)), "record": record.lines, "checks": checks.lines}
         for name in parts or made:
             table = Table(
                 "what", "µs", "beside", "µs", "ratio", "range", "target", title=f"{name}: medians of alternating rounds"

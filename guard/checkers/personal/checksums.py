@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 _VERHOEFF_TIMES = (
@@ -11,6 +12,10 @@ _VERHOEFF_TIMES = (
 _VERHOEFF_TURN = (
     "0123456789", "1576283094", "5803796142", "8916043527", "9453126870", "4286573901", "2793806415", "7046913258",
 )  # fmt: skip
+# For each place of a digit and each state: the next state for each digit.
+_VERHOEFF = tuple(
+    tuple(bytes(int(row[int(turned)]) for turned in turn) for row in _VERHOEFF_TIMES) for turn in _VERHOEFF_TURN
+)
 _LETTERS = str.maketrans({chr(65 + index): str(10 + index) for index in range(26)})
 _DOUBLE = bytes.maketrans(b"0123456789", b"0246813579")
 
@@ -40,8 +45,8 @@ def luhn(text: str) -> bool:
 def verhoeff(text: str) -> bool:
     """Verhoeff's dihedral check."""
     state = 0
-    for index, digit in enumerate(reversed(text)):
-        state = int(_VERHOEFF_TIMES[state][int(_VERHOEFF_TURN[index % 8][int(digit)])])
+    for step, code in zip(itertools.cycle(_VERHOEFF), reversed(text.encode()), strict=False):
+        state = step[state][code - 48]
     return state == 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from guard.checkers.patterns import REACH, Match, compiled, pattern_set
 from guard.checkers.personal.checksums import day, iban
-from guard.checkers.personal.context import AFTER, Nearby, mentions
+from guard.checkers.personal.context import AFTER, Nearby, Words, mentions
 from guard.checkers.personal.identifiers import IBAN, IBAN_LENGTHS, Kind
 from guard.checkers.shadow import Shadow
 from guard.checkers.tails import prefixes
@@ -48,24 +48,13 @@ class Codes:
                 if score < kind.near and mentions(view, words) and Nearby(view, begin, end, self._before).says(words):
                     score = kind.near
                 written = match.group().translate(None, kind.drop).decode()
-                known = score and kind.valid(written if kind.cased else written.upper())
-                if known and not (kind.category == "IP_ADDRESS" and _is_version(data, begin, end, score == kind.alone)):
+                if score and kind.valid(written if kind.cased else written.upper()):
                     yield Match(begin, end, kind.category, score)
             start = begin + 1
 
 
 def _whole(kind: Kind) -> str:
     return f"(?:{kind.form})" + ("" if kind.form.endswith(r"\)") else r"\b")
-
-
-def _is_version(data: bytes, start: int, end: int, alone: bool) -> bool:
-    """Four small numbers in a row may be a release or a section, above all single digits that no word calls an address."""
-    return (
-        (alone and end - start == 7)
-        or data[max(0, start - 16) : start].rstrip(b" .:#-").lower().endswith(_VERSION)
-        or data[start - 1 : start] == b"."
-        or (data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit())
-    )
 
 
 class Ibans:
@@ -86,53 +75,82 @@ class Ibans:
             if begin >= stop:
                 return
             start, length = begin + 1, IBAN_LENGTHS[data[begin : begin + 2].upper().decode()]
-            compact, end, gap = bytearray(data[begin : begin + length]), begin + length, 0
-            if not compact.isalnum():
-                compact, end = bytearray(), begin
-            while len(compact) < length and end < len(data):
-                if data[end] in _WORD:
-                    compact.append(data[end])
-                    gap = 0
-                elif data[end] in b" -\r\n" and gap < 2:
-                    gap += 1
-                else:
-                    break
-                end += 1
-            whole = len(compact) == length and not (end < len(data) and data[end] in _WORD)
-            if whole and b"_" not in compact and iban(compact.decode().upper()):
-                yield Match(begin, end, IBAN, 1.0)
+            # Nearly everything that looks so is none: the check digits say so before anybody looks where it ends.
+            compact = data[begin : begin + 3 * length].translate(None, b" -\r\n")[:length]
+            if len(compact) == length and compact.isalnum() and iban(compact.upper().decode()):
+                end = _end(data, begin, length)
+                if end and not (end < len(data) and data[end] in _WORD):
+                    yield Match(begin, end, IBAN, 1.0)
 
 
-class Ipv6:
-    """Addresses with colons; one without a digit is more likely a name in a program ("std::abs")."""
+def _end(data: bytes, start: int, length: int) -> int:
+    """Where so many letters and digits end, of which no two are more than two separators apart; 0 if they do not."""
+    end, gap = start, 0
+    while length and end < len(data) and gap <= 2:
+        gap = gap + 1 if data[end] in b" -\r\n" else 0
+        length -= not gap
+        end += 1
+    return 0 if length else end
 
-    # Eight groups, or fewer and two colons in a row.
-    gate = r"(?i)[0-9a-f]{0,4}(?::[0-9a-f]{1,4}){0,6}::|(?:[0-9a-f]{1,4}:){6}"
-    tail = r"[0-9A-Fa-f:][0-9A-Fa-f:.]{0,44}"
+
+class Addresses:
+    """IPv4 and IPv6 addresses, and networks. Not what is a release or a section: four single digits, or more than four numbers;
+    nor, among those with colons, what has no digit and is more likely a name in a program ("face::cafe")."""
+
+    category = "IP_ADDRESS"
+    # Of those with colons: eight groups, or fewer and two colons in a row.
+    gate = r"(?i)\d\.\d{1,3}\.\d{1,3}\.\d|[0-9a-f]{0,4}(?::[0-9a-f]{1,4}){0,6}::|(?:[0-9a-f]{1,4}:){6}"
+    tail = rf"\d[0-9.]{{0,14}}(?:/\d{{0,2}})?(?s:.){{0,{AFTER}}}|[0-9A-Fa-f:][0-9A-Fa-f:.]{{0,44}}"
     exclusive = False
-    _form = re.compile(rb"(?<![0-9A-Za-z_:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:\.\d{1,3}){0,3}(?![0-9A-Za-z_:])")
+    _dotted = re.compile(
+        rb"((?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3})(/\d{1,2})?(?![0-9A-Za-z_]|\.\d)"
+    )
+    _colons = re.compile(rb"[0-9A-Fa-f:]{2,39}(?:\.\d{1,3}){0,3}(?![0-9A-Za-z_:]|\.\d)")
+    _run = re.compile(rb"[0-9A-Fa-f:.]*")
 
-    def __init__(self) -> None:
+    def __init__(self, before: int) -> None:
+        self._before = before
+        self._words = Words(("ip", "address", "host", "server", "subnet", "gateway", "dns", "ping"))
+
         self._where = compiled(self.gate)
 
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
-        """Every valid address."""
+        """Every valid address: it begins a run of digits, hexadecimal letters, colons and full stops."""
         data = view.data
-        while start < stop and (found := self._where.search(data, start, min(len(data), stop + REACH))):
+        place = start
+        while place < stop and (found := self._where.search(data, place, min(len(data), stop + REACH))):
             begin = found.start()
             if begin >= stop:
                 return
-            match, start = self._form.match(data, begin), begin + 1
-            if match is None:
+            begin -= len(ahead := data[max(0, begin - 48) : begin]) - len(ahead.rstrip(b"0123456789ABCDEFabcdef:."))
+            run = self._run.match(data, begin)
+            place = max(found.start() + 1, run.end() if run else 0)
+            if begin < start or (begin and data[begin - 1] in _WORD):
                 continue
-            start = match.end()
-            written = match.group().decode()
-            if len(written) > 2 and written.count(":") > 1 and any(map(str.isdigit, written)):
-                try:
-                    ipaddress.IPv6Address(written)
-                except ValueError:
-                    continue
-                yield Match(begin, match.end(), "IP_ADDRESS", 0.6)
+            if match := self._dotted.match(data, begin):
+                end = match.end()
+                named = mentions(view, self._words) and Nearby(view, begin, end, self._before).says(self._words)
+                known = match[1] != b"0.0.0.0" and int((match[2] or b"/0")[1:]) <= 32  # noqa: S104 - compared, not bound
+                if known and (named or not _is_version(data, begin, end)):
+                    yield Match(begin, end, self.category, 0.95 if named else 0.6)
+            elif (match := self._colons.match(data, begin)) and _is_ipv6(match.group().decode()):
+                yield Match(begin, match.end(), self.category, 0.6)
+
+
+def _is_ipv6(written: str) -> bool:
+    colons = written.count(":")
+    if not ("::" in written or 6 <= colons <= 7) or colons > 8 or not any(map(str.isdigit, written)):
+        return False
+    try:
+        ipaddress.IPv6Address(written)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_version(data: bytes, start: int, end: int) -> bool:
+    """Four single digits, or what a word ahead calls a release or a section."""
+    return end - start == 7 or data[max(0, start - 16) : start].rstrip(b" .:#-").lower().endswith(_VERSION)
 
 
 _MONTHS = (

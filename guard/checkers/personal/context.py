@@ -34,16 +34,16 @@ class Words:
         return bool(self.words)
 
     def within(self, text: str) -> bool:
-        """Whether one of the words stands in a text."""
+        """Whether one of the words stands in a text, of which the first character only tells whether a word begins behind it."""
         lower = text.lower()
         for word in self.words:  # noqa: SIM110 - a loop, because this runs for every number
-            if word in lower and (word in self._anywhere or _stands(lower, word)):
+            if word in lower and (lower.find(word, 1) > 0 if word in self._anywhere else _stands(lower, word)):
                 return True
         return False
 
 
 def _stands(text: str, word: str) -> bool:
-    at, size = text.find(word), len(word)
+    at, size = text.find(word, 1), len(word)
     while at >= 0:
         if not text[at - 1 : at].isalnum() and not (size <= _SHORT and text[at + size : at + size + 1].isalnum()):
             return True

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from guard.checkers.patterns import Match, Scanner, options
 from guard.checkers.personal import checksums
 from guard.checkers.personal.context import AFTER, Words
+from guard.checkers.shadow import around
 from guard.checkers.text import Folded, fold
 from guard.types import Span
 
@@ -146,9 +147,8 @@ class _Pattern:
         if not self._words:
             return about.score
         first, last = source.characters(start, end)
-        text = source.folded.text
-        around = (text[max(0, first - self._before) : first], text[last : last + AFTER])
-        return max(about.score, about.near) if any(map(self._words.within, around)) else about.score
+        nearby = around(source.folded.text, first, last, self._before, AFTER)
+        return max(about.score, about.near) if any(map(self._words.within, nearby)) else about.score
 
 
 class Custom:

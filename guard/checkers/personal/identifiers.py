@@ -108,12 +108,6 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def _address(text: str) -> bool:
-    """The expression leaves only the length of a network's prefix to be checked, and what stands for no address."""
-    host, _, prefix = text.partition("/")
-    return host != "0.0.0.0" and int(prefix or 0) <= 32  # noqa: S104 - compared, not bound
-
-
 _BASE58 = "1-9A-HJ-NP-Za-km-z"
 _GERMAN = "CFGHJKLMNPRTVWXYZ"
 _MBI = "AC-HJKMNP-RT-Y"
@@ -162,8 +156,6 @@ CODES = (
     Kind("CRYPTO", rf"[13][{_BASE58}]{{25,34}}|(?:bc|tb)1[ac-hj-np-z02-9]{{11,87}}", wallets.bitcoin,
          "bitcoin|btc|wallet|crypto", 1.0, drop=b"", cased=True, gate=rf"[13][{_BASE58}]{{25}}|(?:bc|tb)1[ac-hj-np-z02-9]{{11}}"),
     Kind("CRYPTO", r"0x[0-9A-F]{40}", check.anything, "ethereum|eth|wallet|crypto", 0.9, drop=b""),
-    Kind("IP_ADDRESS", r"(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?:/\d{1,2})?", _address,
-         "ip|address|host|server|subnet|gateway", 0.6, drop=b""),
     Kind("MAC_ADDRESS", r"[0-9A-F]{2}(?:[:-][0-9A-F]{2}){5}|[0-9A-F]{4}\.[0-9A-F]{4}\.[0-9A-F]{4}", check.anything,
          "mac|hardware|ethernet|bssid", 0.8, drop=b""),
     Kind("URL_CREDENTIALS", r"[A-Z][A-Z0-9+.-]{1,20}://[^ \t\r\n/?#@:\"'<>]{1,64}:[^ \t\r\n/?#@\"'<>]{1,128}@[0-9A-Z_.-]{1,128}(?::\d{1,5})?",
@@ -181,4 +173,4 @@ IBAN_LENGTHS = {
     }.items()
     for country in countries.split()
 }  # fmt: skip
-CATEGORIES = frozenset(kind.category for kind in (*NUMBERS, *CODES)) | {IBAN, "DATE_OF_BIRTH"}
+CATEGORIES = frozenset(kind.category for kind in (*NUMBERS, *CODES)) | {IBAN, "DATE_OF_BIRTH", "IP_ADDRESS"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from guard.checkers.patterns import Match, Recognizer, Scanner
 from guard.checkers.personal import identifiers
-from guard.checkers.personal.codes import BirthDates, Codes, Ibans, Ipv6
+from guard.checkers.personal.codes import Addresses, BirthDates, Codes, Ibans
 from guard.checkers.personal.emails import EMAIL, Disguised, Emails
 from guard.checkers.personal.encoded import Base64, decoded, unfinished
 from guard.checkers.personal.numbers import Numbers
@@ -76,8 +76,8 @@ def _recognizers(wanted: frozenset[str], regions: Sequence[str], before: int) ->
         made.append(Phones(regions, before))
     if identifiers.IBAN in wanted:
         made.append(Ibans())
-    if "IP_ADDRESS" in wanted:
-        made.append(Ipv6())
+    if Addresses.category in wanted:
+        made.append(Addresses(before))
     if BirthDates.category in wanted:
         made.append(BirthDates())
     return made

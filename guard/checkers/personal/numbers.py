@@ -8,7 +8,7 @@ comes again costs one look-up.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.checkers.patterns import Match
@@ -31,25 +31,44 @@ _REMEMBERED = 4096  # ways of writing
 _WORTH_REMEMBERING = 40  # bytes; longer runs are tables of numbers, and seldom alike
 
 
-class _Node:
-    """A place in the tree of shapes: the kinds that end here, and where each length of a next group leads."""
-
-    __slots__ = ("kinds", "next")
-
-    def __init__(self) -> None:
-        self.kinds: list[Kind] = []
-        self.next: dict[int, _Node] = {}
+_Scored = tuple[tuple[Kind, Words, float], ...]  # a kind, its words, and what it scores without them
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in a run some kinds may stand, each with its words and what it scores without them."""
+class _Plan:
+    """The kinds that may stand at a place."""
 
-    start: int
-    end: int
-    kinds: tuple[tuple[Kind, Words, float], ...]
-    scored: tuple[tuple[Kind, Words, float], ...]  # those that need no word
+    kinds: _Scored
+    alone: _Scored  # those that need no word
     words: Words  # of all kinds
+
+
+class _Node:
+    """A place in the tree of shapes: the kinds that end here, and where each length of a next group leads."""
+
+    __slots__ = ("any_separator", "kinds", "next", "usual")
+
+    def __init__(self) -> None:
+        self.kinds: list[tuple[Kind, Words]] = []
+        self.next: dict[int, _Node] = {}
+        self.usual: _Plan | None = None
+        self.any_separator: _Plan | None = None
+
+    def finish(self, *, separated: bool) -> None:
+        """Make the plans of this place and of those behind it."""
+        self.usual = _plan(self.kinds, separated=separated)
+        self.any_separator = _plan([item for item in self.kinds if item[0].category == _CARD], separated=separated)
+        for node in self.next.values():
+            node.finish(separated=True)
+
+
+def _plan(kinds: Sequence[tuple[Kind, Words]], *, separated: bool) -> _Plan | None:
+    made = tuple((kind, words, kind.alone if separated else kind.bare) for kind, words in kinds)
+    words = Words("|".join(kind.context for kind, _ in kinds).split("|"))
+    return _Plan(made, tuple(item for item in made if item[2]), words) if kinds else None
+
+
+_Place = tuple[int, int, _Plan]  # from, to, in a run
 
 
 class Numbers:
@@ -62,15 +81,16 @@ class Numbers:
     def __init__(self, kinds: Sequence[Kind], before: int) -> None:
         self._before = before
         self._root = _Node()
-        self._words = {kind: kind.words for kind in kinds}
-        self._unions: dict[tuple[Kind, ...], Words] = {}
         self._places: dict[bytes, tuple[_Place, ...]] = {}
         for kind in kinds:
+            words = kind.words
             for shape in kind.form.split():
                 node = self._root
                 for length in map(int, shape.split("-")):
                     node = node.next.setdefault(length, _Node())
-                node.kinds.append(kind)
+                node.kinds.append((kind, words))
+        for node in self._root.next.values():
+            node.finish(separated=False)
 
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
         """Every stretch that has the form and check digits of a kind, overlaps included."""
@@ -81,12 +101,12 @@ class Numbers:
             begin = run.start()
             written = run.group().translate(_AS_NINES)
             places = self._places.get(written)
-            for place in self._walk(written) if places is None else places:
-                if begin + place.start >= stop:
+            for first, last, plan in self._walk(written) if places is None else places:
+                if begin + first >= stop:
                     return
-                yield from self._kinds(view, begin + place.start, begin + place.end, place)
+                yield from self._kinds(view, begin + first, begin + last, plan)
 
-    def _walk(self, written: bytes) -> Iterator[_Place] | tuple[_Place, ...]:
+    def _walk(self, written: bytes) -> Iterable[_Place]:
         if len(written) > _WORTH_REMEMBERING:
             return self._all(written)
         places = tuple(self._all(written))
@@ -96,16 +116,18 @@ class Numbers:
 
     def _all(self, written: bytes) -> Iterator[_Place]:
         groups = [group.span() for group in _GROUP.finditer(written)]
+        ahead = 0
         for first, (begin, behind) in enumerate(groups):
-            node, usual, number, end = self._root.next.get(behind - begin), True, first, behind
+            length, end = behind - begin, behind
+            if length == ahead == 1:
+                continue  # a number in single digits begins with the first of them
+            ahead = length
+            node, usual, number = self._root.next.get(length), True, first
             while node is not None:
-                kinds = [kind for kind in node.kinds if usual or kind.category == _CARD]
-                if kinds:
-                    words = self._union(tuple(kinds))
-                    made = tuple(
-                        (kind, self._words[kind], kind.alone if number > first else kind.bare) for kind in kinds
-                    )
-                    yield _Place(begin, end, made, tuple(item for item in made if item[2]), words)
+                # Groups of one length in a longer row of such groups are a table, whatever their check digits say.
+                plan = node.usual if usual and not _in_a_row(written, groups, first, number) else node.any_separator
+                if plan is not None:
+                    yield begin, end, plan
                 number += 1
                 if number == len(groups) or not node.next:
                     break
@@ -113,22 +135,33 @@ class Numbers:
                 usual = usual and written[end:left] in _USUAL
                 node, end = node.next.get(right - left), right
 
-    def _union(self, kinds: tuple[Kind, ...]) -> Words:
-        if kinds not in self._unions:
-            self._unions[kinds] = Words("|".join(kind.context for kind in kinds).split("|"))
-        return self._unions[kinds]
-
-    def _kinds(self, view: Shadow, start: int, end: int, place: _Place) -> Iterator[Match]:
+    def _kinds(self, view: Shadow, start: int, end: int, plan: _Plan) -> Iterator[Match]:
         data = view.data
         touched = (start and data[start - 1] in _WORD) or (end < len(data) and data[end] in _WORD)
-        nearby = Nearby(view, start, end, self._before) if mentions(view, place.words) else None
-        if nearby and not nearby.perhaps(place.words):
+        nearby = Nearby(view, start, end, self._before) if mentions(view, plan.words) else None
+        if nearby and not nearby.perhaps(plan.words):
             nearby = None
         digits = ""
-        for kind, words, alone in place.kinds if nearby else place.scored:
+        for kind, words, alone in plan.kinds if nearby else plan.alone:
             if not touched or kind.category == _CARD:
                 score = kind.near if nearby and alone < kind.near and nearby.says(words) else alone
                 if score:
                     digits = digits or data[start:end].translate(None, _NOT_DIGITS).decode()
                     if kind.valid(digits):
                         yield Match(start, end, kind.category, score)
+
+
+def _in_a_row(written: bytes, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether the groups from `first` to `last` are all of one length, and the one ahead or behind is of it as well."""
+    if first == last:
+        return False
+    length = groups[first][1] - groups[first][0]
+    if any(right - left != length for left, right in groups[first + 1 : last + 1]):
+        return False
+    return any(
+        0 <= one
+        and other < len(groups)
+        and groups[side][1] - groups[side][0] == length
+        and written[groups[one][1] : groups[other][0]] in _USUAL
+        for one, other, side in ((first - 1, first, first - 1), (last, last + 1, last + 1))
+    )

@@ -21,7 +21,8 @@ CONTEXT = Words((
     "ph", "hotline", "reach", "ring", "contact", "telefon", "telefono", "telefone", "t\u00e9l\u00e9phone", "handy", "rufnummer",
     "m\u00f3vil", "celular", "portable", "mob",
 ))  # fmt: skip
-_CANDIDATE = re.compile(rb"(?<![0-9A-Za-z_+])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,17}(?![0-9A-Za-z_])")
+_CANDIDATE = re.compile(rb"\d(?:[ ().\-/]{0,3}\d){6,17}(?![0-9A-Za-z_])")
+_BEFORE = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_+")
 _USUAL = re.compile(rb"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}|\(?0\d{1,5}\)?[ /-][\d /-]{5,12}")
 _DATE = re.compile(rb"(?:19|20)\d\d[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./](?:19|20)?\d\d(?!\d)")
 _NUMBERABLE = Words((
@@ -59,12 +60,19 @@ class Phones:
             begin = match.start()
             if begin >= stop:
                 return
-            written = match.group()
+            for opening in (40, 43):  # "(" and "+"
+                if begin and data[begin - 1] == opening:
+                    begin -= 1
+            if begin and data[begin - 1] in _BEFORE:
+                continue
+            written = data[begin : match.end()]
             if written[0] in b"+(" or not data[max(0, begin - 3) : begin].rstrip(b" ().-/")[-1:].isdigit():
                 found = _international(written) if written[0] == 43 or written[:2] == b"00" else None
                 found = found or self._national(view, begin, written)
                 if found is not None:
-                    yield Match(begin, begin + found[0], PHONE, found[1])
+                    size, score = found
+                    inside = written[0] == 40 and 41 not in written[:size]  # the bracket belongs to the sentence
+                    yield Match(begin + inside, begin + size, PHONE, score)
 
     def _national(self, view: Shadow, start: int, written: bytes) -> tuple[int, float] | None:
         usually = _USUAL.match(written) is not None

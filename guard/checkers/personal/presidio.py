@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guard.checkers.personal.context import AFTER, Words
+from guard.checkers.shadow import around
 from guard.checkers.text import fold
 from guard.errors import MissingExtra
 from guard.types import Span
@@ -86,8 +87,8 @@ class Presidio:
         for left, right in _stretches(plain.text):
             for pattern in self._patterns:
                 for start, end, base in pattern.matches(plain.text, left, right, self._limit):
-                    around = (plain.text[max(0, start - self._before) : start], plain.text[end : end + AFTER])
-                    close = base < 1 and any(map(pattern.context.within, around))
+                    nearby = around(plain.text, start, end, self._before, AFTER)
+                    close = base < 1 and any(map(pattern.context.within, nearby))
                     score = min(1.0, max(base + _NEAR, _LEAST_NEAR)) if close else base
                     yield pattern.category, round(score, 4), plain.span(start, end)
 
