@@ -1,9 +1,8 @@
 """The writer of the record: seals content, appends entries to the Merkle log and signs the new state, in one transaction.
 
-Callers seal in parallel and commit in groups. On PostgreSQL, several processes append to one log: whoever holds its head
-writes entries; who finds it taken, or need not wait for a number, leaves sealed entries in the inbox, where they are
-durable, and the next holder takes in the inboxes of all. So nobody ever retries, and the log is dense. SQLite lets one
-process write at a time anyway.
+Callers commit in groups. On PostgreSQL, several processes append to one log: whoever holds its head writes entries; who finds
+it taken, or need not wait for a number, leaves sealed entries in the inbox, where they are durable, and the next holder takes
+in the inboxes of all. So nobody ever retries, and the log is dense. SQLite lets one process write at a time anyway.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ from guard.types import Ack, Receipt
 
 ORIGIN = "genguard"
 LARGE = 64 * 1024  # bytes of content: from here on sealing runs beside other threads, so each caller does its own
-_LEFT = 500  # entries that this process leaves in the inbox before it sees to their numbers
-_LISTED = 100
+_LEFT, _LISTED = 500, 100  # entries left in the inbox before this process numbers them; hashes that a refusal lists
 Seal = Callable[[], list[Ready]]  # gives the entries that a caller wants recorded
 Within = Callable[[Connection, Sequence["Appended"]], None]  # what else a transaction writes
 Append = Callable[[Sequence[Draft]], "list[Appended]"]
@@ -116,11 +114,7 @@ class Log:
         return self._sealer.now()
 
     def append(
-        self,
-        drafts: Sequence[Draft],
-        *,
-        within: Within | None = None,
-        ack: Ack = Ack.SEQUENCED,
+        self, drafts: Sequence[Draft], *, within: Within | None = None, ack: Ack = Ack.SEQUENCED
     ) -> list[Appended]:
         """Record entries and return when they are numbered. What `within` writes commits with them, or nothing does.
 
@@ -307,18 +301,17 @@ class Log:
                 taken = connection.execute(select(*columns).where(LogEntry.id.in_(hashes))).all()
                 refused = connection.execute(select(LogInbox.refused).where(LogInbox.id.in_(hashes))).scalars().first()
         found = {row.id: Appended(row.id, row.occurred_at, self._prover(row.seq), row.seq) for row in taken}
-        if any(row.leaf_hash != hashes[row.id] for row in taken) or refused:
-            raise RecordError(rows.BROKEN.format("an entry was changed in the inbox"))
-        if len(found) < len(hashes):
-            raise RecordError(rows.BROKEN.format("entries vanished from the inbox"))
+        changed = refused or any(row.leaf_hash != hashes[row.id] for row in taken)
+        if changed or len(found) < len(hashes):
+            what = "an entry was changed in the inbox" if changed else "entries vanished from the inbox"
+            raise RecordError(rows.BROKEN.format(what))
         return [found[entry_id] for entry_id in hashes]
 
     def _prover(self, seq: int, note: str | None = None) -> Callable[[], Receipt]:
         def prove() -> Receipt:
             with reading(self.engine) as connection:
-                made = stored_receipt(connection, seq, note)
-            if made is None:
-                raise RecordError(rows.BROKEN.format(f"entry {seq} is gone"))
+                if (made := stored_receipt(connection, seq, note)) is None:
+                    raise RecordError(rows.BROKEN.format(f"entry {seq} is gone"))
             return made
 
         return prove
@@ -357,9 +350,7 @@ class Log:
         hashes = [item.row[6] for item in items]
         changed, replaced = edge.grow(head, hashes)
         checkpoint = Checkpoint(self.origin, head.size, head.root())
-        if (
-            merkle.tree_root(head.size, edge.nodes) != checkpoint.root
-        ):  # two ways to one root must agree before it is signed
+        if merkle.tree_root(head.size, edge.nodes) != checkpoint.root:  # two ways to one root must agree before signing
             raise RecordError(rows.BROKEN.format("tiles and head differ"))
         note = self._signer.sign(checkpoint.text)
 

@@ -40,18 +40,13 @@ def look(checker: Checker, text: str) -> float:
 
 def presidio() -> Any:
     """Presidio with its patterns and without a model: a blank engine, and the list of public suffixes that it carries."""
-    import spacy
-    import tldextract
     from presidio_analyzer import AnalyzerEngine
-    from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
-    class Blank(SpacyNlpEngine):
-        def load(self) -> None:
-            self.nlp = {"en": spacy.blank("en")}
+    from guard.checkers.analyzer import offline
+    from guard.checkers.words import LocalNlpEngine
 
-    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # type: ignore[assignment]
-    engine = Blank(models=[{"lang_code": "en", "model_name": "blank"}])
-    engine.load()
+    offline()
+    engine = LocalNlpEngine()
     return AnalyzerEngine(nlp_engine=engine, supported_languages=["en"])
 
 

@@ -130,7 +130,7 @@ class Addresses:
             if match := self._dotted.match(data, begin):
                 end = match.end()
                 named = mentions(view, self._words) and Nearby(view, begin, end, self._before).says(self._words)
-                known = match[1] != b"0.0.0.0" and int((match[2] or b"/0")[1:]) <= 32  # noqa: S104 - compared, not bound
+                known = match[1] != b"0.0.0.0" and int((match[2] or b"/0")[1:]) <= 32
                 if known and (named or not _is_version(data, begin, end)):
                     yield Match(begin, end, self.category, 0.95 if named else 0.6)
             elif (match := self._colons.match(data, begin)) and _is_ipv6(match.group().decode()):

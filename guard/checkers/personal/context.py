@@ -34,9 +34,9 @@ class Words:
         return bool(self.words)
 
     def within(self, text: str) -> bool:
-        """Whether one of the words stands in a text, of which the first character only tells whether a word begins behind it."""
+        """Whether one of the words stands in a text, whose first character only tells whether a word begins behind it."""
         lower = text.lower()
-        for word in self.words:  # noqa: SIM110 - a loop, because this runs for every number
+        for word in self.words:
             if word in lower and (lower.find(word, 1) > 0 if word in self._anywhere else _stands(lower, word)):
                 return True
         return False

@@ -159,7 +159,7 @@ def _in_a_row(written: bytes, groups: Sequence[tuple[int, int]], first: int, las
     if any(right - left != length for left, right in groups[first + 1 : last + 1]):
         return False
     return any(
-        0 <= one
+        one >= 0
         and other < len(groups)
         and groups[side][1] - groups[side][0] == length
         and written[groups[one][1] : groups[other][0]] in _USUAL
