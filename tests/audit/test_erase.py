@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,20 +17,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from guard.audit import access
-from guard.audit.draft import Draft
-from guard.audit.erase import Done, Why, erase_entries, erase_subject, hold, release_hold, retain
+from guard.audit import access, erase
+from guard.audit.draft import KEPT, Draft
+from guard.audit.erase import Done, Where, Why, _erase, erase_entries, erase_subject, hold, release_hold, retain
 from guard.audit.erased import Erased, pieces
-from guard.audit.log import Log
+from guard.audit.keystore import LocalKeys
+from guard.audit.log import Appended, Log
 from guard.audit.read import Reader
 from guard.audit.receipt import verify_receipt
+from guard.audit.spent import KEY_REF
 from guard.audit.sweep import sweep, whole
+from guard.audit.vault import Sealed, Vault
 from guard.audit.verify import Report, verify
-from guard.errors import CallerError, ConfigError, EvidenceError, LegalHold, RecordError
+from guard.errors import CallerError, ConfigError, EvidenceError, KeyFileError, LegalHold, RecordError
 from guard.keys import KeyRing
 from guard.store.engine import downgrade, open_engine, reading, snapshot, upgrade, writing
 from guard.store.tables import LogBody, LogEntry
-from guard.types import Text
+from guard.types import Ack, Content, Text
 
 WHY = Why("kim", "a letter of 3 May asks for it")
 
@@ -255,12 +258,193 @@ def test_erasing_while_others_write(url: str, log: Log, reader: Reader, keys: Ke
     for thread in threads:
         thread.join()
     assert failures == []
+    checked(log)  # what came after a key went was sealed under the next
     erase_subject(log, ann, WHY)
     checked(log)
     assert {reader.body(it.seq, "prompt") for it in reader.latest(500, subject=ann) if it.kind != "erasure"} <= {None}
     assert not log.vault.keys.existing([ann])
     for found in reader.latest(10, subject=log.vault.pseudonym("bob")):
         assert reader.body(found.seq, "prompt") is not None
+
+
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+
+class Racing(Vault):
+    """Another process destroys the key once, right after something was sealed under it."""
+
+    raced = 0
+
+    def seal(self, contents: Mapping[str, Content], *, entry_id: str, key_ref: str) -> dict[str, Sealed]:
+        sealed = super().seal(contents, entry_id=entry_id, key_ref=key_ref)
+        if not self.raced:
+            self.raced += 1
+            assert isinstance(self.keys, LocalKeys)
+            LocalKeys(self.keys.folder).destroy([key_ref])
+        return sealed
+
+
+@pytest.mark.parametrize("way", ["group", "within", "inbox", "durable"])
+def test_who_comes_back_while_the_key_goes_is_sealed_again(
+    engine: Engine, keys: KeyRing, way: str, request: pytest.FixtureRequest
+) -> None:
+    log = Log(engine, keys, vault=Racing(keys))
+    who, within = log.vault.pseudonym("ann"), (lambda *_: None) if way == "within" else None
+    draft = Draft("generation", "r", {}, {"prompt": Text("mine"), "output": Text("yours")}, who)
+    if way == "inbox":
+        if engine.dialect.name == "sqlite":
+            pytest.skip("there is no inbox on SQLite")
+        Log(engine, keys).append([Draft("check", None, {})])
+        done: list[Appended] = []
+        with engine.begin() as other:
+            other.execute(text("SELECT * FROM log_head FOR UPDATE"))
+            thread = threading.Thread(target=lambda: done.extend(log.append([draft])))
+            thread.start()
+            thread.join(0.3)
+        thread.join()
+        [made] = done
+    else:
+        [made] = log.append([draft], within=within, ack=Ack.DURABLE if way == "durable" else Ack.SEQUENCED)
+    assert isinstance(log.vault, Racing)
+    assert log.vault.raced == 1
+    assert Reader(engine, log.vault).body(made.seq, "output") == Text("yours")
+    assert made.receipt.entry == made.seq
+    checked(log)
+
+
+def test_an_erasure_waits_for_who_leaves_entries_and_erases_them(template: Engine, keys: KeyRing) -> None:
+    """On PostgreSQL an entry on its way into the inbox is either erased with its key, or sealed under the next."""
+    with template.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS leaving WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE leaving TEMPLATE genguard_template"))
+    engine = open_engine(template.url.set(database="leaving").render_as_string(hide_password=False))
+    log = Log(engine, keys)
+    say(log, "ann", "one")
+    ann, done = log.vault.pseudonym("ann"), list[Done]()
+    with writing(engine) as slow:
+        log._inbox.begin(slow)
+        log._inbox.deposit(slow, log._sealer.seal([Draft("check", None, {}, {"output": Text("late")}, ann)]))
+        eraser = threading.Thread(target=lambda: done.append(erase_subject(log, ann, WHY)))
+        eraser.start()
+        eraser.join(0.5)
+        assert eraser.is_alive()
+        assert log.vault.keys.existing([ann])
+    eraser.join()
+    assert [(it.bodies, it.of, it.keys) for it in done] == [(3, 2, 1)]
+    checked(log)
+    engine.dispose()
+
+
+def test_a_key_store_that_fails_is_said_and_a_second_run_finishes(log: Log, reader: Reader, clock: Clock) -> None:
+    class Broken(LocalKeys):
+        def destroy(self, refs: Iterable[str]) -> None:
+            if list(refs):
+                raise KeyFileError("the key service does not answer")
+
+    ann, sound = log.vault.pseudonym("ann"), log.vault.keys
+    assert isinstance(sound, LocalKeys)
+    broken = Broken(sound.folder)
+
+    def both(seq: int, erase: Callable[[], Done]) -> Done:
+        log.vault.keys = broken
+        with pytest.raises(KeyFileError, match=r"does not answer.*not finished: run the same command again"):
+            erase()
+        assert sound.existing([ann])
+        assert reader.body(seq, "prompt") is None
+        log.vault.keys = sound
+        checked(log)
+        return erase()
+
+    wanted = Done(keys=1)
+    assert both(say(log, "ann", "one"), lambda: erase_subject(log, ann, WHY)) == wanted
+    seq = say(log, "ann", "two")
+    assert both(seq, lambda: erase_entries(log, WHY, entry=seq)) == wanted
+    seq = say(log, "ann", "three")
+    clock.now += timedelta(days=500)
+    assert both(seq, lambda: retain(log, timedelta(days=400), by="kim")).keys == 2  # and that of the reasons
+    assert sound.existing([ann]) == []
+    checked(log)
+
+
+def test_keys_that_an_interrupted_run_left_go_with_any_later_retention(log: Log, clock: Clock) -> None:
+    for who in ("ann", "bob", None):
+        say(log, who, f"of {who}")
+    say(log, "bob", "new")
+    names = [log.vault.pseudonym(who) for who in ("ann", "bob")]
+    day = "d:2026-01-10"
+    for seq in range(3):  # as far as it gets that is killed before the keys
+        _erase(log, (LogEntry.seq == seq,), WHY)
+    assert log.vault.keys.existing([*names, day]) == [day, *sorted(names)]
+    assert retain(log, timedelta(days=4000), by="kim") == Done(keys=2)
+    assert log.vault.keys.existing([*names, day]) == [names[1]]
+    assert retain(log, timedelta(days=4000), by="kim") == Done()
+    checked(log)
+
+
+def test_no_key_goes_for_rows_that_no_entry_says_were_erased(log: Log, reader: Reader, clock: Clock) -> None:
+    """Whoever may change rows only must not be able to have the backups' keys destroyed."""
+    for word in ("one", "two"):
+        say(log, "ann", word)
+    erase_entries(log, WHY, entry=0)
+    with writing(log.engine) as connection:
+        at = connection.execute(select(LogBody.erased_at).where(LogBody.seq == 0).limit(1)).scalar_one()
+        gone = {"ciphertext": None, "wrapped_key": None, "lookup": None, "erased_at": at}
+        connection.execute(update(LogBody).where(LogBody.seq == 1).values(**gone))
+    assert erase_entries(log, WHY, entry=0) == Done()
+    clock.now += timedelta(days=500)
+    assert retain(log, timedelta(days=400), by="kim").keys == 1  # that of the day of the reason
+    assert log.vault.keys.existing([log.vault.pseudonym("ann")])
+    assert [problem.seq for problem in verify(log.engine, log.vkey).problems] == [1, 1]
+
+
+def test_the_key_of_a_day_goes_with_its_last_content(log: Log, reader: Reader, clock: Clock) -> None:
+    one, two = say(log, None, "one"), say(log, None, "two")
+    clock.now += timedelta(days=1)
+    other = say(log, None, "other")
+    days = ["d:2026-01-10", "d:2026-01-11"]
+    assert erase_entries(log, WHY, entry=one).keys == 0
+    assert log.vault.keys.existing(days) == days
+    assert erase_entries(log, WHY, entry=two).keys == 1
+    assert log.vault.keys.existing(days) == days[1:]
+    done = erase_entries(log, WHY, entry=other)  # of the day that it is
+    assert (done.keys, log.vault.keys.existing(days)) == (1, [])
+    assert reader.body(done.entries[0], "reason") == Text(WHY.reason)  # reasons have keys of their own
+    again = say(log, None, "again")
+    assert reader.body(again, "prompt") == Text("again of None")
+    checked(log)
+
+
+def test_the_database_knows_whose_key_sealed_what(log: Log) -> None:
+    kinds = ("generation", "ruling", "policy", *sorted(KEPT))
+    log.append([
+        Draft(kind, None, {}, {"output": Text("x")}, subject)
+        for kind in kinds
+        for subject in (None, log.vault.pseudonym("ann"))
+    ])  # fmt: skip
+    with reading(log.engine) as connection:
+        for leaf, ref in connection.execute(select(LogEntry.leaf, KEY_REF)):
+            assert json.loads(leaf)["bodies"]["output"]["key_ref"] == ref
+
+
+def test_a_hold_that_comes_in_the_middle_of_a_retention_is_heeded(
+    log: Log, reader: Reader, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seqs = [say(log, who, f"{who}-{number}") for number in range(3) for who in ("ann", "bob")]
+    clock.now += timedelta(days=500)
+    monkeypatch.setattr(erase, "_BATCH", 4)
+    spans = erase._spans
+
+    def slow(log: Log, where: Sequence[Where]) -> Iterator[Where]:
+        for number, span in enumerate(spans(log, where)):
+            if number == 1:
+                hold(log, log.vault.pseudonym("bob"), by="kim", reason="a court asks")
+            yield span
+
+    monkeypatch.setattr(erase, "_spans", slow)
+    done = retain(log, timedelta(days=400), by="kim")
+    assert (done.of, done.keys) == (4, 1)
+    assert [reader.body(seq, "prompt") is None for seq in seqs] == [True, True, True, False, True, False]
+    checked(log)
 
 
 # --- nothing is left -----------------------------------------------------------------------------------------------
@@ -355,7 +539,8 @@ from guard.store.engine import open_engine
 
 class Dying(LocalKeys):
     def destroy(self, refs):
-        os.kill(os.getpid(), signal.SIGKILL)
+        if refs:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 url, folder = sys.argv[1], Path(sys.argv[2])
 keys = KeyRing(folder)
