@@ -11,6 +11,8 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Generator as Steps
+from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -222,14 +224,18 @@ def drive(flow: Flow) -> Outcome:
         return outcome
 
 
-async def adrive(flow: Flow) -> Outcome:
-    """Run a flow in an event loop; whatever blocks runs in a thread."""
+async def adrive(flow: Flow, threads: Executor) -> Outcome:
+    """Run a flow in an event loop. A model that blocks runs in the loop's own threads, all else that blocks in `threads`: so
+    models that take minutes keep nobody's record waiting, and the guard takes no threads from the application.
+
+    Cancelled, it stops at once; what a thread has begun by then, such as recording, it finishes. The same request id finds it.
+    """
     resume: Callable[[], Step] = partial(next, flow)
     try:
         while True:
             step = resume()
             try:
-                value = await _arun(step)
+                value = await _arun(step, threads)
             except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
                 resume = partial(flow.throw, error)
             else:
@@ -254,9 +260,14 @@ def _is_async(generator: Generator) -> bool:
     return bool(getattr(generator, "is_async", False))
 
 
-async def _arun(step: Step) -> Any:
+async def _arun(step: Step, threads: Executor) -> Any:
     if isinstance(step, Call):
-        return await asyncio.to_thread(step.function, *step.arguments)
+        call = partial(copy_context().run, step.function, *step.arguments)
+        try:
+            done = asyncio.get_running_loop().run_in_executor(threads, call)
+        except RuntimeError as error:
+            raise CallerError("this Guard is closed: make a new one") from error
+        return await done
     began = time.perf_counter()
     if _is_async(step.generator):
         made = step.generator.generate(step.request)

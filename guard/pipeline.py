@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from guard import settings
 from guard.audit.draft import check_request_id, utcnow
 from guard.digest import JSON, canonical
 from guard.errors import CallerError
-from guard.flow import Deed, adrive, drive, examination, generation, needs_keys
+from guard.flow import Deed, Flow, adrive, drive, examination, generation, needs_keys
 from guard.generators.adapt import adapt
 from guard.isolate import Workers
 from guard.keys import KeyRing
@@ -40,6 +41,7 @@ from guard.types import (
 
 REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups", "tenant", "sources"})
 DEFAULT_POLICY = "default"
+THREADS = 64  # that wait for event loops: as many callers share a commit
 
 
 class Guard:
@@ -82,6 +84,7 @@ class Guard:
         )
         self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
         self._stamper = Stamper(self.keys, signer=signer)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")  # for event loops; started when needed
         self._generator = self._adapted(model, tokenizer, None) if model is not None else None
 
     # --- generating ------------------------------------------------------------------------------------------------
@@ -96,7 +99,11 @@ class Guard:
 
     async def agenerate(self, request: Request | Content | str, **fields: Any) -> Outcome:
         """`generate` for event loops; the model may be an async function."""
-        return await adrive(generation(self, as_request(request, fields), self._required_model()))
+        return await self.drive(generation(self, as_request(request, fields), self._required_model()))
+
+    async def drive(self, flow: Flow) -> Outcome:
+        """Run a flow in an event loop, for `agenerate` and `wrap`."""
+        return await adrive(flow, self._threads)
 
     def wrap(self, thing: Any, *, tokenizer: Any = None, name: str | None = None) -> Wrapped:
         """Put the flow around a transformers model or pipeline, a diffusers pipeline, or a sync or async function.
@@ -178,7 +185,8 @@ class Guard:
         return reidentify(self.ledger.log, self.keys, request_id, text, by=by, reason=reason)
 
     def close(self) -> None:
-        """Stop the checkers and let go of the database."""
+        """Stop the checkers and let go of the database; what event loops have begun to record is recorded first."""
+        self._threads.shutdown()
         self._workers.close()
         self.ledger.close()
 
@@ -238,7 +246,7 @@ class Wrapped:
         """An Outcome, or an awaitable of one where the wrapped function is asynchronous."""
         flow = generation(self._guard, as_request(request, fields), self._generator)
         if getattr(self._generator, "is_async", False):
-            later: Awaitable[Outcome] = adrive(flow)
+            later: Awaitable[Outcome] = self._guard.drive(flow)
             return later
         return drive(flow)
 

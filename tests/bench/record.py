@@ -28,7 +28,7 @@ from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import open_engine, snapshot, upgrade, writing
 from guard.store.tables import BigKey, LogBody, LogEntry
-from guard.types import Text, new_id
+from guard.types import Ack, Text, new_id
 from tests.bench.measure import Line, paired
 
 BATCH, CALLERS, SECONDS = 500, 64, 2.0
@@ -108,7 +108,7 @@ class World:
                 )  # fmt: skip
                 session.commit()
 
-    def hammer(self, *, group: bool) -> list[float]:
+    def hammer(self, *, group: bool = True, ack: Ack = Ack.SEQUENCED) -> list[float]:
         """Latencies of 64 callers that append one entry at a time."""
         latencies: list[float] = []
         end = time.perf_counter() + SECONDS
@@ -116,7 +116,7 @@ class World:
 
         def work() -> None:
             while (began := time.perf_counter()) < end:
-                self.log.append([draft()], within=within)
+                self.log.append([draft()], within=within, ack=ack)
                 latencies.append(time.perf_counter() - began)
 
         threads = [threading.Thread(target=work) for _ in range(CALLERS)]
@@ -178,6 +178,7 @@ def lines() -> Iterator[Line]:
             yield from callers(world, folder)
         yield sealing(made[0])
         yield four_processes(made[1], folder)
+        yield durable(made[1])
         for world in made:
             yield verifying(world)
         yield proofs()
@@ -251,6 +252,15 @@ def four_processes(world: World, folder: Path) -> Line:
         f"{PROCESSES} processes × {THREADS} callers, an entry", "lock the head and commit each",
         [(ours / count, theirs / count) for ours, theirs in pairs], "≤ 0.40",
     )  # fmt: skip
+
+
+def durable(world: World) -> Line:
+    """What is spared by not waiting for a number: the median latency of 64 callers."""
+    pairs = []
+    for _ in range(4):
+        left, numbered = world.hammer(ack=Ack.DURABLE), world.hammer()
+        pairs.append((statistics.median(left), statistics.median(numbered)))
+    return Line(f"{world.name}: p50 of {CALLERS} callers, durable", "sequenced", pairs, "≤ 1")
 
 
 def verifying(world: World) -> Line:
