@@ -120,11 +120,11 @@ def test_many_values_take_linear_time() -> None:
 
     def spent(count: int) -> float:
         values = [f"name{number}x" for number in range(count)]
-        began = time.perf_counter()
+        began = time.process_time()
         given_names = Pseudonyms(noise)
         given_names.see("P_1 P_3 " + " ".join(values))
         text = " ".join(given_names.of(value, "P", LABELS) for value in values)
         assert given_names.restored(text)[1] == count
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     assert min(spent(4_000) for _ in range(3)) < 40 * min(spent(400) for _ in range(3))
