@@ -123,4 +123,6 @@ def _international(candidate: str) -> bool:
     if start is None:
         return False
     digits = "".join(itertools.islice((c for c in candidate[start.end() :] if c.isdecimal()), 3))
-    return digits.isascii() and any(int(digits[:n] or 0) in COUNTRY_CODE_TO_REGION_CODE for n in (1, 2, 3))
+    if not digits.isascii() or digits.startswith("0"):  # no country code begins with a zero
+        return False
+    return any(int(digits[:n] or 0) in COUNTRY_CODE_TO_REGION_CODE for n in (1, 2, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberMatcher
 
@@ -19,6 +19,7 @@ KNOWN = [
 ]
 
 
+@example("+ 011 44 20 7946 0018")
 @given(st.lists(st.sampled_from(KNOWN) | st.text("0123456789+()-. /x＋１", max_size=16), max_size=5).map(" ".join))
 @settings(max_examples=150, deadline=None)
 def test_the_spans_are_those_of_each_region(text: str) -> None:
