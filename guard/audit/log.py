@@ -22,16 +22,14 @@ from guard.audit.checkpoint import Checkpoint
 from guard.audit.draft import Draft, Ready, utcnow
 from guard.audit.group import Group
 from guard.audit.inbox import Inbox, Taken
-from guard.audit.publish import Published, Publisher, Stamper
+from guard.audit.publish import Published, Publisher, Vouching
 from guard.audit.rotation import log_signer, log_vkeys, require_not_retired
 from guard.audit.rows import Edge
 from guard.audit.sealer import Sealer
-from guard.audit.timestamp import Authority
 from guard.audit.tree import read_tiles, receipt, stored_receipt
 from guard.audit.vault import Vault
-from guard.audit.witness import open_witness
 from guard.digest import JSON
-from guard.errors import AlreadyRecorded, ConfigError, GuardError, ProofError, RecordError
+from guard.errors import AlreadyRecorded, GuardError, ProofError, RecordError
 from guard.keys import KeyRing
 from guard.options import AuthoritySpec, Signatures, WitnessSpec
 from guard.store.bulk import insert_rows
@@ -92,6 +90,7 @@ class Log:
         self.vault = vault or Vault(keys)
         self.vkeys = log_vkeys(keys, origin, signatures)
         self._signer = log_signer(keys, origin)
+        self._changed: int | None = None  # the newest entry about keys that this process's keys were compared with
         self._sealer = Sealer(engine, self.vault, clock)
         self._turn = threading.RLock()  # one transaction of this process at a time: threads queue here
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
@@ -101,8 +100,7 @@ class Log:
         self._ours = False  # whether the log was found to be signed with our keys
         self._group: Group[Seal, list[Appended]] = Group(partial(self._commit, self._store))
         self._deposits: Group[Seal, list[Appended]] = Group(partial(self._commit, self._leave))
-        self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
-        self._stamper = Stamper(engine, Authority(authority)) if authority else None
+        self._vouching = Vouching(engine, self._signer, self.vkeys, witness, authority)
 
     @property
     def vkey(self) -> str:
@@ -170,17 +168,11 @@ class Log:
         or does not extend it, and when the witness cannot be asked. Where there is an authority, it stamps the checkpoint with
         the time; raises TimestampError where that is required and fails.
         """
-        if self._publisher is not None:
-            self._publisher.compare()
-        if self._stamper is not None:
-            self._stamper.begin()
+        self._vouching.compare()
 
     def catch_up(self) -> None:
         """Have the witness, if there is one, cosign what was appended since it was last asked, and the time stamped on it."""
-        if self._publisher is not None:
-            self._publisher.catch_up()
-        if self._stamper is not None:
-            self._stamper.stamp()
+        self._vouching.catch_up()
 
     def publish(self) -> Published:
         """Have the witness cosign the newest checkpoint now."""
@@ -191,11 +183,7 @@ class Log:
         return self._prover(seq, self._witness().covering(seq).note)()
 
     def _witness(self) -> Publisher:
-        if self._publisher is None:
-            raise ConfigError(
-                "nobody witnesses this log: set GUARD_WITNESS to a folder elsewhere, or to a witness's URL"
-            )
-        return self._publisher
+        return self._vouching.publisher()
 
     # --- committing ---
 
@@ -375,12 +363,13 @@ class Log:
         return self._sealer.seal([Draft("refusal", None, fields)])
 
     def _require_sound(self, connection: Connection, head: merkle.CompactRange) -> str:
-        """Refuse to build on a log whose entries are not numbered 0 to size - 1; the time of the last."""
-        seq, at = rows.last(connection)
+        """Refuse to build on a log with numbers other than 0 to size - 1, or with other keys by now; the time of the last."""
+        seq, at, changed = rows.last(connection)
         if seq + 1 != head.size:
             raise RecordError(rows.BROKEN.format("entries are missing or too many"))
-        if self._edge is None or self._edge.peaks != list(head.peaks):  # others wrote meanwhile
+        if changed is not None and changed != self._changed:
             require_not_retired(connection, self._signer.vkeys)
+            self._changed = changed
         return at
 
 

@@ -16,8 +16,9 @@ from guard.audit.cosign import cosignatures
 from guard.audit.group import Group
 from guard.audit.timestamp import Authority, stamps
 from guard.audit.tree import VERIFY, lazy_nodes, newest_checkpoint, parse_checkpoint, with_cosignatures
-from guard.audit.witness import Conflict, Witness
-from guard.errors import NoteError, ProofError, RecordError, TimestampError, WitnessError
+from guard.audit.witness import Conflict, Witness, open_witness
+from guard.errors import ConfigError, NoteError, ProofError, RecordError, TimestampError, WitnessError
+from guard.options import AuthoritySpec, WitnessSpec
 from guard.store.engine import reading, writing
 from guard.store.tables import LogCheckpoint, LogCosignature, LogHead
 
@@ -118,6 +119,43 @@ class Publisher:
             if told > checkpoint.size:
                 raise WitnessError(_rolled_back(checkpoint, told))
             return checkpoint, note, _consistency(connection, told, checkpoint.size)
+
+
+class Vouching:
+    """All who vouch for a log, asked without any lock of it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        signer: NoteSigner,
+        vkeys: Sequence[str],
+        witness: WitnessSpec | None,
+        authority: AuthoritySpec | None,
+    ) -> None:
+        self._publisher = Publisher(engine, signer, open_witness(witness, *vkeys)) if witness else None
+        self._stamper = Stamper(engine, Authority(authority)) if authority else None
+
+    def publisher(self) -> Publisher:
+        """Between the log and its witness. Raises ConfigError where there is none."""
+        if self._publisher is None:
+            raise ConfigError(
+                "nobody witnesses this log: set GUARD_WITNESS to a folder elsewhere, or to a witness's URL"
+            )
+        return self._publisher
+
+    def compare(self) -> None:
+        """Once: see `Log.compare`."""
+        if self._publisher is not None:
+            self._publisher.compare()
+        if self._stamper is not None:
+            self._stamper.begin()
+
+    def catch_up(self) -> None:
+        """Have what was appended since cosigned, and stamped with the time."""
+        if self._publisher is not None:
+            self._publisher.catch_up()
+        if self._stamper is not None:
+            self._stamper.stamp()
 
 
 class Stamper:

@@ -53,16 +53,14 @@ def log_vkeys(keys: KeyRing, origin: str, signatures: Signatures = Signatures.ED
 
 
 def log_signer(keys: KeyRing, origin: str) -> NoteSigner:
-    """Signs with every key that has not been retired."""
-    held = [
-        _private(keys, number, kind)
-        for number, generation in enumerate(_history(keys))
-        for kind in generation
-        if _path(keys, number, kind).exists()
-    ]
-    if not held:
-        raise KeyFileError(f"there is no log key in {keys.folder}, though {_HISTORY} names some: restore them")
-    return NoteSigner(origin, *held)
+    """Signs with every key that has not been retired. Raises KeyFileError where the newest of a kind is missing."""
+    history = _history(keys)
+    places = _places(history)
+    for kind, number in _newest(history).items():
+        if not _path(keys, number, kind).exists():  # to sign without it would be a downgrade
+            raise KeyFileError(f"{_path(keys, number, kind)} is missing, and it signs this log: restore it")
+    held = [(number, kind) for number, kind in places if _path(keys, number, kind).exists()]
+    return NoteSigner(origin, *(_private(keys, number, kind) for number, kind in held))
 
 
 def kinds_of(signatures: Signatures) -> tuple[int, ...]:
@@ -104,17 +102,7 @@ def add_keys(keys: KeyRing, signatures: Signatures) -> None:
     number = len(history)
     # Those that were made and not noted, before a crash, are taken up again.
     made = {kind: _public(_private(keys, number, kind)) for kind in sorted(set(kinds_of(signatures)) - used or used)}
-    lines = [" ".join(map(encode, generation.values())) + "\n" for generation in (*history, made)]
-    scratch = keys.folder / f".{_HISTORY}.{secrets.token_hex(8)}"
-    try:
-        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(keys.folder / _HISTORY)
-        sync_folder(keys.folder)
-    except OSError as error:
-        raise KeyFileError(f"cannot write {keys.folder / _HISTORY}: {error.strerror}; check its folder") from error
+    _write(keys, [*history, made])
 
 
 def unrecorded(keys: KeyRing, origin: str, recorded: Collection[object]) -> list[str]:
@@ -126,10 +114,10 @@ def unrecorded(keys: KeyRing, origin: str, recorded: Collection[object]) -> list
 def alone(connection: Connection) -> list[str]:
     """The keys that the newest end of a rotation left to sign alone; none where no rotation has ended."""
     query = select(LogEntry.leaf).where(LogEntry.kind == KIND).order_by(LogEntry.seq.desc())
-    for leaf in connection.execute(query).scalars():
+    for leaf in connection.execute(query).scalars().all():
         found = (parse_leaf(leaf) or {}).get("alone")
         if isinstance(found, list):
-            return found
+            return [vkey for vkey in found if isinstance(vkey, str)]
     return []
 
 
@@ -145,13 +133,8 @@ def require_not_retired(connection: Connection, vkeys: Collection[str]) -> None:
 def retire(keys: KeyRing) -> int:
     """Destroy all private keys but the newest of each kind; how many there were."""
     history = _history(keys)
-    newest = {kind: number for number, generation in enumerate(history) for kind in generation}
-    old = [
-        _path(keys, number, kind)
-        for number, generation in enumerate(history)
-        for kind in generation
-        if number < newest[kind]
-    ]
+    newest = _newest(history)
+    old = [_path(keys, number, kind) for number, kind in _places(history) if number < newest[kind]]
     found = [path for path in old if path.exists()]
     for path in found:
         path.unlink()
@@ -182,7 +165,34 @@ def _first(keys: KeyRing, signatures: Signatures) -> Generation:
     ).exists()  # the last to be made: a log that has it has begun, with the kinds that are there
     kinds = [kind for kind in LOG_KINDS if (_path(keys, 0, kind).exists() if begun else kind in kinds_of(signatures))]
     made = {kind: _public(_private(keys, 0, kind)) for kind in reversed(kinds)}
-    return dict(reversed(made.items()))
+    first = dict(reversed(made.items()))
+    if len(first) > 1:  # or a file that is lost would pass for a kind that the log never had
+        _write(keys, [first])
+    return first
+
+
+def _write(keys: KeyRing, history: Sequence[Generation]) -> None:
+    lines = [" ".join(map(encode, generation.values())) + "\n" for generation in history]
+    scratch = keys.folder / f".{_HISTORY}.{secrets.token_hex(8)}"
+    try:
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(keys.folder / _HISTORY)
+        sync_folder(keys.folder)
+    except OSError as error:
+        raise KeyFileError(f"cannot write {keys.folder / _HISTORY}: {error.strerror}; check its folder") from error
+
+
+def _places(history: Sequence[Generation]) -> list[tuple[int, int]]:
+    """Every key by its generation's number and its kind, the oldest first."""
+    return [(number, kind) for number, generation in enumerate(history) for kind in generation]
+
+
+def _newest(history: Sequence[Generation]) -> dict[int, int]:
+    """By kind, the number of the newest generation that has it."""
+    return {kind: number for number, kind in _places(history)}
 
 
 def _vkeys(origin: str, history: Sequence[Generation]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from guard.audit import merkle
@@ -33,7 +33,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 # Building a statement costs as much as running it, and all of these run once a transaction.
 _HEADS = select(LogHead.origin, LogHead.size, LogHead.peaks)
 _HEADS_LOCKED, _HEADS_IF_FREE = _HEADS.with_for_update(), _HEADS.with_for_update(skip_locked=True)
-_LAST = select(LogEntry.seq, LogEntry.occurred_at).order_by(LogEntry.seq.desc()).limit(1)
+_CHANGED = select(func.max(LogEntry.seq)).where(LogEntry.kind == KIND).scalar_subquery()
+_LAST = select(LogEntry.seq, LogEntry.occurred_at, _CHANGED.label("changed")).order_by(LogEntry.seq.desc()).limit(1)
 _DROP_TILES = delete(LogTile).where(tuple_(LogTile.level, LogTile.idx).in_(bindparam("tiles", expanding=True)))
 _ADD_TILES = insert(LogTile)
 _DROP_CHECKPOINT = delete(LogCheckpoint).where(
@@ -134,12 +135,12 @@ def move_head(connection: Connection, origin: str, head: merkle.CompactRange, be
         raise RecordError(BROKEN.format("the head moved under the writer's lock"))
 
 
-def last(connection: Connection) -> tuple[int, str]:
-    """The number and the time of the last entry; -1 and nothing where there is none."""
+def last(connection: Connection) -> tuple[int, str, int | None]:
+    """The number and the time of the last entry, -1 and nothing where there is none; the number of the last about keys."""
     found = connection.execute(_LAST).one_or_none()
     if found and not (isinstance(found.occurred_at, str) and _TIME.fullmatch(found.occurred_at)):
         raise RecordError(BROKEN.format("the last entry's time is malformed"))
-    return (found.seq, found.occurred_at) if found else (-1, "")
+    return (found.seq, found.occurred_at, found.changed) if found else (-1, "", None)
 
 
 # --- entries -------------------------------------------------------------------------------------------------------

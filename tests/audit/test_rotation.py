@@ -220,7 +220,7 @@ def test_a_log_that_begins_with_both_signs_with_both(engine: Engine, keys: KeyRi
     assert [NoteKey.parse(vkey).kind for vkey in log.vkeys] == [ED25519, ML_DSA_44]
     entry = log.append([draft()])[0]
     assert kinds(entry.receipt.checkpoint) == [1, 6]
-    assert sorted(path.name for path in keys.folder.glob("log*")) == ["log.ml-dsa.pem", "log.pem"]
+    assert sorted(path.name for path in keys.folder.glob("log*")) == ["log.keys", "log.ml-dsa.pem", "log.pem"]
     assert {path.stat().st_mode & 0o077 for path in keys.folder.iterdir()} == {0}
     for trusted in (log.vkeys, log.vkeys[0], log.vkeys[1]):
         verify_receipt(entry.receipt, trusted)
@@ -232,6 +232,11 @@ def test_a_log_that_begins_with_both_signs_with_both(engine: Engine, keys: KeyRi
     run("export", str(home / "out"))
     with pytest.raises(ConfigError, match="no rotation is under way"):
         run("rotate-key", "--finish")
+    for lost in ("log.ml-dsa.pem", "log.pem"):  # it does not go on with what is left
+        (keys.folder / lost).rename(keys.folder / "away")
+        with pytest.raises(KeyFileError, match=f"{lost} is missing"):
+            Log(engine, keys)
+        (keys.folder / "away").rename(keys.folder / lost)
 
 
 @pytest.mark.parametrize("size", [200, 300])
