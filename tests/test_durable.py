@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from guard import Guard, Outcome, ScriptedGenerator, State, Text
+from guard import Guard, ScriptedGenerator, State, Text
 from guard.audit.inbox import status
 from guard.audit.receipt import verify_receipt
 from guard.audit.verify import verify
 from guard.envelope import outcome_data
 from guard.errors import IdempotencyConflict, RecordError
 from guard.store.engine import open_engine, reading, writing
+from tests.racing import race
 from tests.test_pipeline import POLICY, decide_case
 
 FAST: dict[str, Any] = {
@@ -101,19 +101,7 @@ def test_a_repeated_request_finds_the_entry_that_waits(make: Make) -> None:
 
 def test_racing_callers_with_one_id_get_one_outcome(make: Make) -> None:
     g = make()
-    barrier = threading.Barrier(4)
-
-    def slow(prompt: str) -> str:
-        barrier.wait(timeout=30)
-        return f"answer {threading.get_ident()}"
-
-    outcomes: list[Outcome] = []
-    say = g.wrap(slow)
-    threads = [threading.Thread(target=lambda: outcomes.append(say("hi", id="race"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = race(g)
     assert len({outcome.content for outcome in outcomes}) == 1
     assert [outcome.replayed for outcome in outcomes].count(False) == 1
     assert len({outcome.receipt.entry for outcome in outcomes}) == 1

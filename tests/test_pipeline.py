@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +20,7 @@ from guard.envelope import outcome_data, result_from
 from guard.errors import CallerError, GenerationError, IdempotencyConflict, RecordError
 from guard.policy.decide import Context, decide
 from guard.policy.load import from_document
+from tests.racing import race
 
 POLICY: dict[str, Any] = {
     "name": "test",
@@ -242,19 +242,7 @@ def test_the_same_request_id_generates_once(make: Make) -> None:
 
 def test_racing_callers_with_one_id_get_one_outcome(make: Make) -> None:
     g = make()
-    barrier = threading.Barrier(4)
-
-    def slow(prompt: str) -> str:
-        barrier.wait(timeout=30)
-        return f"answer {threading.get_ident()}"
-
-    outcomes: list[Outcome] = []
-    say = g.wrap(slow)
-    threads = [threading.Thread(target=lambda: outcomes.append(say("hi", id="race"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = race(g)
     assert len(outcomes) == 4
     assert len({outcome.content for outcome in outcomes}) == 1
     assert [outcome.replayed for outcome in outcomes].count(False) == 1

@@ -1,4 +1,4 @@
-"""Entries get their time and are sealed, by every caller for itself; those that then wait for too long are sealed anew.
+"""Entries get their time and are sealed before anything is locked; those that then wait for too long are sealed anew.
 
 An erasure may destroy the key of an entry that is on its way: where the person comes back, it gets a new one.
 

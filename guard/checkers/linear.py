@@ -5,15 +5,12 @@ Sums are whole numbers, so a score is the same on every machine and whatever sta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guard.checkers import ngrams
-from guard.digest import sha256
-from guard.errors import ConfigError
+from guard.checkers import modelfile, ngrams
 
 MAGIC = b"genguard-linear-2\n"
 WINDOW, STRIDE = 30, 20  # words; longer sentences are scored in overlapping windows
@@ -64,19 +61,11 @@ class Model:
         """Read a model file. Raises ConfigError when it is missing or damaged."""
         import numpy as np
 
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"cannot read the model {path.name}: {error.strerror}; reinstall genguard") from error
-        header, found, body = data.removeprefix(MAGIC).partition(b"\n")
-        if not (found and data.startswith(MAGIC)):
-            raise ConfigError(f"{path.name} is not a model of this version; reinstall genguard")
-        facts = json.loads(header)
+        facts, body, digest = modelfile.read(path, MAGIC)
         heads = [Head(**head) for head in facts["heads"]]
-        if len(body) != facts["buckets"] * len(heads):
-            raise ConfigError(f"{path.name} is cut short or too long; reinstall genguard")
+        modelfile.require_size(path, body, facts["buckets"] * len(heads))
         steps = np.frombuffer(body, np.int8).reshape(facts["buckets"], len(heads))
-        return cls(heads, steps, sha256(data).hex())
+        return cls(heads, steps, digest)
 
     def logits(self, lines: Sequence[str]) -> Any:
         """Calibrated log-odds, lines × heads: the highest over each line's windows. Lines hold no line break."""

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from guard.checkers.text import Table
 from guard.types import Span
 
 UNDERSCORE, LETTER, SYMBOL = "\x1f", "_", "*"
@@ -39,17 +40,8 @@ _UNSPACED = (
 _WORDS = bytes(code if code < 128 and chr(code).isalnum() else 32 for code in bytes(range(256)).lower())
 
 
-class _Table(dict[int, str]):
-    """For `str.translate`: each character to one ASCII character or none, worked out when it is first met."""
-
-    def __missing__(self, code: int) -> str:
-        plain = _plain(chr(code))
-        if len(self) < 1 << 16:
-            self[code] = plain
-        return plain
-
-
 def _plain(character: str) -> str:
+    """One ASCII character or none."""
     kind = unicodedata.category(character)
     if kind in ("Mn", "Me", "Mc", "Cf") or character in _FILLERS:
         return ""
@@ -83,7 +75,7 @@ def _unspaced(code: int) -> bool:
     return any(first <= code <= last for first, last in _UNSPACED)
 
 
-_TABLE = _Table({code: chr(code) for code in range(128)} | {ord("_"): UNDERSCORE})
+_TABLE = Table(_plain, {code: chr(code) for code in range(128)} | {ord("_"): UNDERSCORE})
 
 
 def _beyond_ascii(error: UnicodeError) -> tuple[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guard.types import Item, Span, Text
@@ -34,12 +34,15 @@ class Folded:
         return Span(self.at[start], self.at[end - 1] + 1)
 
 
-class _Folding(dict[int, str]):
-    """For `str.translate`: each character to one plain character, worked out when it is first met."""
+class Table(dict[int, str]):
+    """For `str.translate`: what a character becomes, worked out by `plain` when it is first met. Threads may share one."""
+
+    def __init__(self, plain: Callable[[str], str], known: Mapping[int, str] = {}) -> None:
+        super().__init__(known)
+        self._plain = plain
 
     def __missing__(self, code: int) -> str:
-        character = chr(code)
-        plain = _plain(character)
+        plain = self._plain(chr(code))
         if len(self) < 1 << 16:
             self[code] = plain
         return plain
@@ -57,13 +60,15 @@ def _plain(character: str) -> str:
     return " " if compatible.isspace() and compatible != "\n" else compatible
 
 
+_TABLE = Table(_plain)
+
+
 def fold(text: str) -> Folded:
     """Map digits of every script, full-width forms, dashes and spaces to plain ones; take out what has no width."""
     if text.isascii():
         return Folded(text)
-    table = _Folding()
     if _INVISIBLE.search(text) is None:
-        return Folded(text.translate(table))
+        return Folded(text.translate(_TABLE))
     at: list[int] = []
     pieces: list[str] = []
     last = 0
@@ -73,7 +78,7 @@ def fold(text: str) -> Folded:
         last = match.end()
     pieces.append(text[last:])
     at.extend(range(last, len(text)))
-    return Folded("".join(pieces).translate(table), at)
+    return Folded("".join(pieces).translate(_TABLE), at)
 
 
 def sentences(text: str) -> Iterator[Span]:

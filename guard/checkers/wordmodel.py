@@ -6,7 +6,6 @@ script uses the same functions, so what was learned and what is scored are the s
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from array import array
@@ -17,8 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 from zlib import crc32
 
-from guard.digest import sha256
-from guard.errors import ConfigError
+from guard.checkers import modelfile
 
 MAGIC = b"genguard-words-1\n"
 WINDOW, STRIDE = 48, 16  # words
@@ -94,19 +92,13 @@ class WordModel:
     @classmethod
     def load(cls, path: Path) -> WordModel:
         """Read a model file. Raises ConfigError when it is missing or damaged."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"cannot read the model {path.name}: {error.strerror}; reinstall genguard") from error
-        header, found, body = data.removeprefix(MAGIC).partition(b"\n")
-        facts = json.loads(header) if found and data.startswith(MAGIC) else {}
-        if not facts or len(body) != facts["buckets"]:
-            raise ConfigError(f"{path.name} is damaged or of another version; reinstall genguard")
+        facts, body, digest = modelfile.read(path, MAGIC)
+        modelfile.require_size(path, body, facts["buckets"])
         largest = facts["largest"]
         steps = [byte - 256 if byte > 127 else byte for byte in range(256)]
         levels = [math.copysign(largest * (step / 127) ** 2, step) for step in steps]
         weights = array("f", (levels[byte] for byte in body))
-        return cls(weights, facts["bias"], facts["slope"], facts["offset"], sha256(data).hex())
+        return cls(weights, facts["bias"], facts["slope"], facts["offset"], digest)
 
     def score(self, text: str, places: Sequence[tuple[int, int]]) -> list[Window]:
         """The probability of each window over a text in lower case, given where its words stand."""

@@ -7,13 +7,13 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from guard.audit.merkle import verify_consistency
 from guard.errors import ProofError
+from tests.audit.loopback import Quiet, listening
 
 NOW = 1_700_000_000
 
@@ -95,7 +95,7 @@ class TlogWitness:
 def serving(witness: TlogWitness) -> Iterator[TlogWitness]:
     """The witness on a free port of the loopback interface."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             assert self.path == "/prefix/add-checkpoint"
@@ -118,16 +118,6 @@ def serving(witness: TlogWitness) -> Iterator[TlogWitness]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name in the base class)
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    witness.url = f"http://127.0.0.1:{server.server_port}/prefix"
-    try:
+    with listening(Handler) as url:
+        witness.url = f"{url}/prefix"
         yield witness
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tests.audit.loopback import Quiet, listening
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = "1.3.6.1.4.1.99999.1"
@@ -184,7 +184,7 @@ class Tsa:
 def serving(tsa: Tsa) -> Iterator[Tsa]:
     """The authority on a free port of the loopback interface."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             assert self.path == "/tsr"
             assert self.headers["Content-Type"] == "application/timestamp-query"
@@ -197,16 +197,6 @@ def serving(tsa: Tsa) -> Iterator[Tsa]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name in the base class)
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    tsa.url = f"http://127.0.0.1:{server.server_port}/tsr"
-    try:
+    with listening(Handler) as url:
+        tsa.url = f"{url}/tsr"
         yield tsa
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

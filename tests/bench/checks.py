@@ -42,8 +42,8 @@ def presidio() -> Any:
     """Presidio with its patterns and without a model: a blank engine, and the list of public suffixes that it carries."""
     from presidio_analyzer import AnalyzerEngine
 
-    from guard.checkers.analyzer import offline
-    from guard.checkers.words import LocalNlpEngine
+    from guard.checkers.personal.analyzer import offline
+    from guard.checkers.personal.words import LocalNlpEngine
 
     offline()
     engine = LocalNlpEngine()

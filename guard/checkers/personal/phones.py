@@ -115,6 +115,13 @@ def _ends(written: bytes) -> list[int]:
 # --- the tables ----------------------------------------------------------------------------------------------------
 
 
+def valid_numbers(about: Sequence[Any]) -> str:
+    """One expression for all national numbers that phonenumbers' metadata of some regions calls valid."""
+    kinds = [kind for region in about for name in _KINDS if (kind := getattr(region, name)) is not None]
+    patterns = sorted({kind.national_number_pattern for kind in kinds if kind.national_number_pattern})
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
 class _Plan:
     """The numbers of some regions that share a calling code (or of one): what is valid, and the prefix dialled inside."""
 
@@ -126,9 +133,7 @@ class _Plan:
             or PhoneMetadata.metadata_for_nongeo_region(int(region), None)
             for region in regions
         ]
-        kinds = [kind for region in about for name in _KINDS if (kind := getattr(region, name)) is not None]
-        patterns = sorted({kind.national_number_pattern for kind in kinds if kind.national_number_pattern})
-        self._valid = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+        self._valid = re.compile(valid_numbers(about))
         main = about[0]
         self._general = re.compile(main.general_desc.national_number_pattern)
         self._prefix = re.compile(main.national_prefix_for_parsing) if main.national_prefix_for_parsing else None

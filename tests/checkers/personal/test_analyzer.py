@@ -21,8 +21,8 @@ from presidio_analyzer import (
     RecognizerResult,
 )
 
-from guard.checkers.analyzer import QuickAnalyzer
-from guard.checkers.words import LocalNlpEngine
+from guard.checkers.personal.analyzer import QuickAnalyzer
+from guard.checkers.personal.words import LocalNlpEngine
 from guard.errors import ConfigError
 
 PIECES = [

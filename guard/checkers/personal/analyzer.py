@@ -21,9 +21,9 @@ from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts
 from presidio_analyzer.predefined_recognizers import IbanRecognizer, PhoneRecognizer, SpacyRecognizer
 
-from guard.checkers.regions import phone_spans
-from guard.checkers.superset import Gate
-from guard.checkers.words import Artifacts, Words
+from guard.checkers.personal.regions import phone_spans
+from guard.checkers.personal.superset import Gate
+from guard.checkers.personal.words import Artifacts, Words
 
 TIMEOUT = 1.0  # seconds for one expression on one text
 _ID = RecognizerResult.RECOGNIZER_IDENTIFIER_KEY

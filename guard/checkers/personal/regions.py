@@ -7,7 +7,7 @@ compared with the numbers that there are in a region before phonenumbers parses 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,11 +17,10 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, Leniency, PhoneNumberMatch
 from phonenumbers.phonemetadata import PhoneMetadata
 from phonenumbers.phonenumbermatcher import _PATTERN as MAY_BE_PHONE
 
+from guard.checkers.personal.phones import valid_numbers
+
 _PLUS = regex.compile("[(\\[（［]*[+＋]")
 _PLAIN = regex.compile(r"[0-9 ()./\[\]-]*")
-_KINDS = (
-    "premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail", "fixed_line", "mobile",
-)  # fmt: skip
 
 
 def phone_spans(text: str, regions: Sequence[str], leniency: int) -> set[tuple[int, int]]:
@@ -104,17 +103,12 @@ def _region(region: str) -> _Region:
     parsing = (own, sharing[0])  # the region itself, or the main one of its code
     rewritten = [it.national_prefix_for_parsing for it in parsing if it.national_prefix_transform_rule]
     prefixes = {it.national_prefix_for_parsing for it in parsing} - {None, *rewritten}
-    kinds = [kind for it in sharing for name in _KINDS if (kind := getattr(it, name)) is not None]
     return _Region(
         str(own.country_code),
-        _any_of([own.international_prefix, *rewritten]),
+        regex.compile("|".join(f"(?:{it})" for it in (own.international_prefix, *rewritten) if it)),
         tuple(map(regex.compile, prefixes)),
-        _any_of({kind.national_number_pattern for kind in kinds}),
+        regex.compile(valid_numbers(sharing)),
     )
-
-
-def _any_of(expressions: Iterable[str | None]) -> Any:
-    return regex.compile("|".join(f"(?:{it})" for it in expressions if it))
 
 
 def _international(candidate: str) -> bool:

@@ -9,7 +9,7 @@ import regex  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.checkers.superset import Gate, widen
+from guard.checkers.personal.superset import Gate, widen
 
 EXPRESSIONS = [
     (r"\b\d{3}-\d{2}-\d{4}\b", False),

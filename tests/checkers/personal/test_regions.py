@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberMatcher
 
-from guard.checkers.regions import phone_spans
+from guard.checkers.personal.regions import phone_spans
 
 REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR", "IT", "MX", "AR", "CH", "ZZ")
 KNOWN = [
