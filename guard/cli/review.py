@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guard import settings
-from guard.cli.options import HomeOption, JsonOption, StoreOption
+from guard.cli.options import HomeOption, JsonOption, StoreOption, open_log
 from guard.cli.show import console, harmless, print_json
 from guard.errors import ConfigError
 
@@ -151,16 +151,8 @@ def rule(
 def rebuild(store: StoreOption = None, home: HomeOption = None) -> None:
     """Make the queue again from the record alone; leases end no later than before."""
     from guard import review
-    from guard.types import Text
 
-    engine = _engine(store, home)
-    reader = _reader(engine, home)
-
-    def rationale(seq: int) -> str | None:
-        body = reader.body(seq, "rationale")
-        return body.text if isinstance(body, Text) else None
-
-    typer.echo(f"{review.rebuild(engine, rationale)} cases rebuilt", err=True)
+    typer.echo(f"{review.rebuild(_engine(store, home))} cases rebuilt", err=True)
 
 
 def _engine(store: str | None, home: Path | None) -> Engine:
@@ -180,12 +172,8 @@ def _reader(engine: Engine, home: Path | None) -> Reader:
 
 
 def _writer(store: str | None, home: Path | None) -> tuple[Engine, Log]:
-    from guard.audit.log import Log
-    from guard.keys import KeyRing
-
     engine = _engine(store, home)
-    config = settings.load(home=home)
-    return engine, Log(engine, KeyRing(config.keys), **config.log_options)
+    return engine, open_log(engine, settings.load(home=home))
 
 
 def _name(given: str | None) -> str:
