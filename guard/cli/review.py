@@ -94,10 +94,12 @@ def show(
     for reason in review.reasons(fields):
         typer.echo(f"why: {harmless(review.rule_words(reason.rule))} {harmless(reason.detail)}".rstrip())
     roles = [role for role in ("prompt", "output", "release") if role in (fields.get("bodies") or {})]
-    if entry is not None:
-        access.note(log, entry, roles, who=reader_name(reviewer), why="case")
-    for role in roles:
-        body = reader.body(found.seq, role)
+    ruling = reader.entry(found.ruling_seq) if found.ruling_seq is not None else None
+    read = [(it, roles) for it, roles in ((entry, roles), (ruling, ["rationale"])) if it is not None]
+    for it, some in read:
+        access.note(log, it, some, who=reader_name(reviewer), why="case")
+    for it, role in [(it, role) for it, some in read for role in some]:
+        body = reader.body(it.seq, role)
         text = getattr(body, "text", None)
         if body is not None:
             shown = harmless(text) if text is not None else f"{body.media_type}, {len(body.data)} bytes"
