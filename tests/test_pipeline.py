@@ -7,19 +7,24 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 import guard
 from guard import Action, Guard, Image, Outcome, Request, ScriptedGenerator, State, Text, review
+from guard.audit.erase import Why, erase_subject
 from guard.audit.verify import verify
 from guard.cases import blank_png
 from guard.envelope import outcome_data, result_from
 from guard.errors import CallerError, GenerationError, IdempotencyConflict, RecordError
 from guard.policy.decide import Context, decide
 from guard.policy.load import from_document
+from guard.store.engine import reading
+from guard.store.tables import LogBody
 from tests.racing import race
 
 POLICY: dict[str, Any] = {
@@ -77,12 +82,46 @@ def decide_case(g: Guard, case: str | None, ruling: str) -> None:
     review.rule(g.ledger.engine, log, case_id=str(case), reviewer="kim", ruling=ruling, rationale="looked at it")
 
 
+MOMENT = datetime(2026, 11, 24, tzinfo=UTC)
 GROUNDED: dict[str, Any] = {
     "name": "grounded",
     "version": "1",
     "checkers": {"grounding": {"params": {"source": "sources"}, "stages": ["output"]}},
     "rules": [{"id": "figure", "checker": "grounding", "action": "review"}],
 }
+
+
+def values(data: object, path: str = "") -> dict[str, object]:
+    """The plain values in nested data, by their paths."""
+    if isinstance(data, dict | list):
+        items = data.items() if isinstance(data, dict) else enumerate(data)
+        return {place: value for name, part in items for place, value in values(part, f"{path}.{name}").items()}
+    return {path: data}
+
+
+def test_once_the_key_is_gone_nothing_confirms_a_guess(tmp_path: Path) -> None:
+    """Not even for whoever has every other key, and has the same request guarded again to compare what is recorded."""
+
+    def stored(name: str, words: str) -> dict[str, object]:
+        store = f"sqlite:///{tmp_path / name}.db"
+        with Guard("default", store=store, home=tmp_path / "home", clock=lambda: MOMENT) as g:
+            g._stamper._clock = lambda: MOMENT
+            answer = f"{words} wrote from {words[:4].lower()}@example.org."
+            outcome = g.wrap(lambda _: answer)(f"About {words}?", id="r", requester="ann", purpose="chat")
+            erased = outcome.receipt.entry
+            found = values(leaf(g, outcome))
+            with reading(g.ledger.engine) as connection:
+                rows = connection.execute(select(LogBody).where(LogBody.seq == erased)).mappings().all()
+            found |= values({str(row["role"]): dict(row) for row in rows}, "row")
+            erase_subject(g.ledger.log, g.ledger.log.vault.pseudonym("ann"), Why("kim", "asked"))
+        return found
+
+    truth, again, other = stored("one", "Jane Roe"), stored("two", "Jane Roe"), stored("three", "John Doe")
+    same = {path for path, value in truth.items() if again.get(path) == value}
+    assert {".bodies.output.len", ".items.output.length", ".redactions.0.start", ".subject", ".request_id"} <= same
+    assert {path for path in same if other.get(path) != truth[path]} == set()
+    assert "row.output.lookup" in truth
+    assert ".stamp.manifest_sha256" in truth
 
 
 def test_sources_reach_the_checkers_and_are_sealed(make: Make) -> None:

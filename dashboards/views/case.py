@@ -202,9 +202,12 @@ def ruled() -> None:
             ("Ruling", "Approved" if case.ruling == "approve" else "Rejected"),
             ("By", case.assignee),
             ("At", words.when(case.decided_at, zone)),
-            ("Reason", case.rationale),
         ]
     )
+    entry = record.reader.entry(case.ruling_seq) if case.ruling_seq is not None else None
+    if entry is not None:  # the queue does not repeat the reason: it may quote the content, and goes with it
+        desk.note_access(entry, ("rationale",), who=me, why="case")
+        panels.show(panels.sealed(entry.seq, "rationale"), name="Reason", key=f"rationale-{entry.seq}")
     if st.button("Open the ruling in the audit trail", key="to-audit", icon=":material/verified_user:"):
         desk.go("views/audit.py", entry=str(case.ruling_seq))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
 from guard.audit.draft import Draft, timestamp
+from guard.audit.leaf import parse_leaf
 from guard.audit.log import Log
 from guard.audit.read import Entry
 from guard.digest import JSON
@@ -41,7 +41,7 @@ def _noted(log: Log, seq: int, who: str, roles: set[str]) -> bool:
     seen: set[str] = set()
     with reading(log.engine) as connection:
         for leaf in connection.execute(query.order_by(LogEntry.seq.desc())).scalars():
-            fields = json.loads(leaf)
+            fields = parse_leaf(leaf) or {}
             if fields.get("of") == seq and fields.get("by") == who:
                 seen.update(fields.get("roles") or ())
     return roles <= seen

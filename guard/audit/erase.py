@@ -22,7 +22,7 @@ from guard.audit.spent import destroy_unused, left_over, refs_of
 from guard.digest import JSON
 from guard.errors import CallerError, ConfigError, LegalHold, OperationError
 from guard.store.engine import reading, scrub
-from guard.store.tables import LogBody, LogEntry, ReviewCase
+from guard.store.tables import LogBody, LogEntry
 from guard.types import Content, Text
 
 BASIS = "GDPR Art. 17"
@@ -172,8 +172,6 @@ def _empty(
             some = numbers[start : start + _AT_ONCE]
             change = update(LogBody).where(LogBody.seq.in_(some), LogBody.erased_at.is_(None))
             connection.execute(change.values(**gone, erased_at=entry.occurred_at))
-            queue = update(ReviewCase).where(ReviewCase.ruling_seq.in_(some))
-            connection.execute(queue.values(rationale=None))  # the queue repeats what a ruling sealed
     return tuple(entry.seq for entry in appended)
 
 

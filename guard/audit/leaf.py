@@ -9,8 +9,18 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from guard.errors import EvidenceError
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")  # of an entry: UTC, microseconds
 _REPEATED = ("id", "kind", "occurred_at", "request_id", "state", "action", "subject")
+
+
+def require_fields(seq: int, leaf: object) -> dict[str, Any]:
+    """The fields of an entry that something hangs on. Raises EvidenceError where its leaf was changed into something else."""
+    fields = parse_leaf(leaf)
+    if fields is None:
+        raise EvidenceError(f"entry {seq} cannot be read: run  guard audit verify")
+    return fields
 
 
 def parse_leaf(leaf: object) -> dict[str, Any] | None:

@@ -18,7 +18,6 @@ from sqlalchemy import Engine, make_url
 from guard import settings
 from guard.audit import access
 from guard.audit.draft import timestamp
-from guard.audit.log import Log
 from guard.audit.read import Entry, Reader
 from guard.audit.rotation import first_keys, log_vkeys
 from guard.audit.timestamp import Anchors
@@ -28,7 +27,7 @@ from guard.audit.vouched import Known
 from guard.audit.witness import witness_vkeys
 from guard.cli import inbox
 from guard.cli.erasure import By, reader_name
-from guard.cli.options import HomeOption, JsonOption, StoreOption
+from guard.cli.options import HomeOption, JsonOption, StoreOption, open_log
 from guard.cli.show import console, harmless, print_json
 from guard.digest import label
 from guard.errors import ConfigError, EvidenceError, OperationError
@@ -109,7 +108,7 @@ def settle(store: StoreOption = None, home: HomeOption = None, as_json: JsonOpti
     with _opened(store, home, number=False) as (config, engine):
         _vkeys(config, None)  # rather than making a first key
         before = inbox.look(engine)
-        Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec).settle()
+        open_log(engine, config).settle()
         found = inbox.look(engine, claims=True)
     if as_json:
         print_json({"before": before.waiting, **inbox.data(found)})
@@ -185,13 +184,7 @@ def show(
         bodies = found.fields.get("bodies")
         roles = list(bodies) if content and isinstance(bodies, dict) else []
         if roles:
-            access.note(
-                Log(engine, KeyRing(config.keys), **config.log_options),
-                found,
-                roles,
-                who=reader_name(by),
-                why="command",
-            )
+            access.note(open_log(engine, config), found, roles, who=reader_name(by), why="command")
         contents = {role: reader.body(entry, role) for role in roles}
     typer.echo(harmless(json.dumps(found.fields, indent=2, ensure_ascii=False)))
     if not found.intact:

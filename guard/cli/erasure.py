@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guard.cli.options import HomeOption, JsonOption, StoreOption
+from guard.cli.options import HomeOption, JsonOption, StoreOption, open_log
 from guard.cli.show import harmless, print_json
 from guard.errors import ConfigError
 
@@ -157,8 +157,6 @@ def reader_name(given: str | None) -> str:
 @contextmanager
 def _log(store: str | None, home: Path | None) -> Iterator[tuple[Log, Settings]]:
     from guard import settings
-    from guard.audit.log import Log
-    from guard.keys import KeyRing
     from guard.store.engine import open_engine, require_current
 
     config = settings.load(store=store, home=home)
@@ -167,7 +165,7 @@ def _log(store: str | None, home: Path | None) -> Iterator[tuple[Log, Settings]]
     engine = open_engine(config.store_url, create=False)
     try:
         require_current(engine)
-        yield Log(engine, KeyRing(config.keys), **config.log_options), config
+        yield open_log(engine, config), config
     finally:
         engine.dispose()
 

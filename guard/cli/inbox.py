@@ -8,10 +8,9 @@ import typer
 from sqlalchemy import Engine
 
 from guard.audit.inbox import Status, status
-from guard.audit.log import Log
+from guard.cli.options import open_log
 from guard.cli.show import harmless
 from guard.errors import ConfigError, OperationError
-from guard.keys import KeyRing
 from guard.settings import Settings
 from guard.store.engine import reading
 
@@ -27,7 +26,7 @@ def number(config: Settings, engine: Engine) -> None:
     found = look(engine)
     if found.waiting and (config.keys / "inbox.key").exists():
         try:
-            Log(engine, KeyRing(config.keys), origin=config.origin, witness=config.witness_spec).settle()
+            open_log(engine, config).settle()
         except (OperationError, ConfigError) as error:  # a record that cannot be written can still be read
             typer.echo(f"note: {error}", err=True)
         found = look(engine)

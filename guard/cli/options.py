@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guard.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from guard.audit.log import Log
+    from guard.settings import Settings
 
 PolicyOption = Annotated[
     str | None,
@@ -28,6 +34,14 @@ SourceOption = Annotated[
 TenantOption = Annotated[
     str | None, typer.Option("--tenant", help="Whom it is done for, where one deployment serves several.")
 ]
+
+
+def open_log(engine: Engine, config: Settings) -> Log:
+    """The log that the settings describe."""
+    from guard.audit.log import Log
+    from guard.keys import KeyRing
+
+    return Log(engine, KeyRing(config.keys), **config.log_options)
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guard import settings
-from guard.cli.options import HomeOption, JsonOption, StoreOption
+from guard.cli.options import HomeOption, JsonOption, StoreOption, open_log
 from guard.cli.show import console, harmless, print_json
 from guard.errors import ConfigError
 
@@ -94,10 +94,12 @@ def show(
     for reason in review.reasons(fields):
         typer.echo(f"why: {harmless(review.rule_words(reason.rule))} {harmless(reason.detail)}".rstrip())
     roles = [role for role in ("prompt", "output", "release") if role in (fields.get("bodies") or {})]
-    if entry is not None:
-        access.note(log, entry, roles, who=reader_name(reviewer), why="case")
-    for role in roles:
-        body = reader.body(found.seq, role)
+    ruling = reader.entry(found.ruling_seq) if found.ruling_seq is not None else None
+    read = [(it, roles) for it, roles in ((entry, roles), (ruling, ["rationale"])) if it is not None]
+    for it, some in read:
+        access.note(log, it, some, who=reader_name(reviewer), why="case")
+    for it, role in [(it, role) for it, some in read for role in some]:
+        body = reader.body(it.seq, role)
         text = getattr(body, "text", None)
         if body is not None:
             shown = harmless(text) if text is not None else f"{body.media_type}, {len(body.data)} bytes"
@@ -151,16 +153,8 @@ def rule(
 def rebuild(store: StoreOption = None, home: HomeOption = None) -> None:
     """Make the queue again from the record alone; leases end no later than before."""
     from guard import review
-    from guard.types import Text
 
-    engine = _engine(store, home)
-    reader = _reader(engine, home)
-
-    def rationale(seq: int) -> str | None:
-        body = reader.body(seq, "rationale")
-        return body.text if isinstance(body, Text) else None
-
-    typer.echo(f"{review.rebuild(engine, rationale)} cases rebuilt", err=True)
+    typer.echo(f"{review.rebuild(_engine(store, home))} cases rebuilt", err=True)
 
 
 def _engine(store: str | None, home: Path | None) -> Engine:
@@ -180,12 +174,8 @@ def _reader(engine: Engine, home: Path | None) -> Reader:
 
 
 def _writer(store: str | None, home: Path | None) -> tuple[Engine, Log]:
-    from guard.audit.log import Log
-    from guard.keys import KeyRing
-
     engine = _engine(store, home)
-    config = settings.load(home=home)
-    return engine, Log(engine, KeyRing(config.keys), **config.log_options)
+    return engine, open_log(engine, settings.load(home=home))
 
 
 def _name(given: str | None) -> str:

@@ -83,8 +83,13 @@ def statement(
     generator: Mapping[str, JSON],
     watermark: Mapping[str, JSON] | None,
     created: dt.datetime,
+    salt: str,
 ) -> dict[str, JSON]:
-    """What is said about a text: a digest of it, who made it, and under which policy it was released."""
+    """What is said about a text: a digest of it, who made it, and under which policy it was released.
+
+    The random `salt` is for the record, which keeps a digest of the manifest: nobody can make the manifest of a text that they
+    guess, not even with the key that signs.
+    """
     data = normalise(text)
     return {
         "format": FORMAT,
@@ -96,6 +101,7 @@ def statement(
         "request_id": request_id,
         "created": created.astimezone(dt.UTC).isoformat(timespec="seconds"),
         "watermark": dict(watermark) if watermark else None,
+        "salt": salt,
     }
 
 

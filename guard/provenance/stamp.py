@@ -6,6 +6,7 @@ A mark that cannot be made is reported in the stamp, with the content unchanged;
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -75,6 +76,7 @@ class Stamper:
             generator=_public(generator),
             watermark={"status": mark.status, "algorithm": mark.algorithm} if mark else None,
             created=self._clock(),
+            salt=secrets.token_hex(16),
         )
         try:
             key = self._keys.signing_key(MANIFEST)

@@ -6,7 +6,6 @@ conditional UPDATE … RETURNING; when its condition no longer holds, the whole 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, insert, or_, select, update
 
 from guard.audit.draft import Draft, timestamp
+from guard.audit.leaf import require_fields
 from guard.audit.log import Appended, Log
 from guard.digest import JSON
 from guard.errors import ReviewError
@@ -177,7 +177,7 @@ def rule(engine: Engine, log: Log, *, case_id: str, reviewer: str, ruling: str, 
 
     def decide(connection: Connection, appended: Sequence[Appended]) -> None:
         now = appended[0].occurred_at
-        values = {"state": "decided", "ruling": ruling, "rationale": reason, "decided_at": now, "lease_until": None}
+        values = {"state": "decided", "ruling": ruling, "decided_at": now, "lease_until": None}
         change = update(ReviewCase).where(*_held(case_id, name, now)).values(**values, ruling_seq=appended[0].seq)
         if connection.execute(change.returning(ReviewCase.id)).first() is None:
             raise ReviewError(_refusal(_read(connection, case_id), name, now))
@@ -198,7 +198,7 @@ def ruling(engine: Engine, request_id: str, *, of: int | None = None) -> Ruling 
     query = query.where(LogEntry.request_id == request_id, LogEntry.kind == "ruling").order_by(LogEntry.seq.desc())
     with reading(engine) as connection:
         for seq, at, leaf in connection.execute(query):
-            fields = json.loads(leaf)
+            fields = require_fields(seq, leaf)
             if of is None or fields["of"] == of:
                 return Ruling(seq, fields["of"], fields["case"], fields["reviewer"], fields["ruling"], at)
     return None

@@ -26,7 +26,6 @@ class Case:
     assignee: str | None = None
     lease_until: str | None = None
     ruling: str | None = None
-    rationale: str | None = None
     decided_at: str | None = None
     ruling_seq: int | None = None
 

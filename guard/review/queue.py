@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, Select, and_, case, func, select
 
-from guard.digest import JSON
+from guard.audit.leaf import parse_leaf
 from guard.errors import ReviewError
 from guard.review.explain import Reason, flags, reasons
 from guard.review.model import COLUMNS, URGENCY, Case, Filter, conditions
@@ -70,7 +69,8 @@ def rows(engine: Engine, query: Select[Any]) -> Generator[Row]:
     """Cases with their reasons, from a query for COLUMNS and the leaf of the entry."""
     with reading(engine) as connection:
         for *columns, leaf in connection.execute(query):
-            found, fields = Case(*columns), decoded(leaf)
+            # A damaged leaf reads as empty, for the verifier to report and not for a list to crash on.
+            found, fields = Case(*columns), parse_leaf(leaf) or {}
             ranked = sorted(flags(fields, found.stage), key=lambda it: -it.score)
             yield Row(found, reasons(fields), tuple(dict.fromkeys(it.category for it in ranked)))
 
@@ -79,15 +79,6 @@ def concerns(row: Row, where: Filter) -> bool:
     """The part of a filter that only the entry answers."""
     checker = where.checker is None or any(where.checker in reason.checkers for reason in row.reasons)
     return checker and (where.rule is None or any(where.rule == reason.rule for reason in row.reasons))
-
-
-def decoded(leaf: bytes) -> Mapping[str, JSON]:
-    """The fields of a leaf; a damaged one reads as empty, for the verifier to report and not for a list to crash on."""
-    try:
-        fields = json.loads(leaf)
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
 
 
 def counts(engine: Engine, *, reviewer: str, now: str, today: str) -> Counts:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select
 
+from guard.audit.leaf import require_fields
 from guard.review.cases import later
 from guard.review.model import Case
 from guard.store.engine import writing
 from guard.store.tables import LogEntry, ReviewCase
 from guard.types import content_from
 
-Rationale = Callable[[int], str | None]
 
-
-def replay(entries: Iterable[tuple[int, str, Mapping[str, Any]]], rationale: Rationale) -> dict[str, Case]:
-    """Cases by id from (seq, time, fields) in order. `rationale` reads the sealed reason of a ruling, if it still can.
+def replay(entries: Iterable[tuple[int, str, Mapping[str, Any]]]) -> dict[str, Case]:
+    """Cases by id from (seq, time, fields) in order.
 
     A renewed lease is not in the record, so a rebuilt lease ends when the first one did: sooner, never later.
     """
@@ -42,7 +40,6 @@ def replay(entries: Iterable[tuple[int, str, Mapping[str, Any]]], rationale: Rat
                 assignee=fields["reviewer"],
                 lease_until=None,
                 ruling=fields["ruling"],
-                rationale=rationale(seq),
                 decided_at=at,
                 ruling_seq=seq,
             )
@@ -69,12 +66,12 @@ def _kind(fields: Mapping[str, Any]) -> str:
     return str(fields.get("content_kind") or content_from(media_type, b"").kind)
 
 
-def rebuild(engine: Engine, rationale: Rationale) -> int:
+def rebuild(engine: Engine) -> int:
     """Replace the queue by what the record says; returns how many cases there are."""
     columns = select(LogEntry.seq, LogEntry.occurred_at, LogEntry.leaf).order_by(LogEntry.seq)
     with writing(engine) as connection:
         rows = connection.execute(columns)
-        cases = replay(((seq, at, json.loads(leaf)) for seq, at, leaf in rows), rationale)
+        cases = replay(((seq, at, require_fields(seq, leaf)) for seq, at, leaf in rows))
         connection.execute(delete(ReviewCase))
         if cases:
             connection.execute(insert(ReviewCase), [asdict(case) for case in cases.values()])

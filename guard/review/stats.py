@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
+from guard.audit.leaf import parse_leaf
 from guard.review.explain import results
 from guard.review.history import OUTCOMES
-from guard.review.queue import decoded
 from guard.store.engine import reading
 from guard.store.tables import LogEntry, ReviewCase
 
@@ -59,7 +59,7 @@ def overview(engine: Engine, *, since: str, zone: tzinfo) -> Overview:
     query = query.where(LogEntry.occurred_at >= since, LogEntry.kind.in_(sorted(OUTCOMES)))
     with reading(engine) as connection:
         for at, leaf in connection.execute(query.execution_options(yield_per=500)):
-            fields: Mapping[str, Any] = decoded(leaf)
+            fields: Mapping[str, Any] = parse_leaf(leaf) or {}
             decision: Mapping[str, Any] = fields.get("decision") or {}
             states[str(fields.get("state"))] += 1
             by_day[_day(at, zone), str(decision.get("action"))] += 1

@@ -183,6 +183,5 @@ class ReviewCase(Base):
     assignee: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[str | None] = mapped_column(Text)
     ruling: Mapped[str | None] = mapped_column(Text)
-    rationale: Mapped[str | None] = mapped_column(Text)
     decided_at: Mapped[str | None] = mapped_column(Text)
     ruling_seq: Mapped[int | None] = mapped_column(BigKey)

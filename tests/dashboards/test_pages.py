@@ -169,7 +169,8 @@ def test_approving_needs_a_reason_and_goes_on_to_the_next_case(app: App, world: 
     at.button(key="approve").click().run()
     assert not at.exception
     done = review.get(world.engine, first)
-    assert (done.ruling, done.rationale, done.assignee) == ("approve", "It is the customer's own card.", "Ada Larsen")
+    assert (done.ruling, done.assignee) == ("approve", "Ada Larsen")
+    assert "It is the customer&#x27;s own card." in html(app("case", case=first))
     assert "Approved" in at.toast[0].value
     assert at.query_params["case"] == second
     assert review.get(world.engine, second).assignee == "Ada Larsen"

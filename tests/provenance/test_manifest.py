@@ -34,6 +34,7 @@ def made(text: str, key: Ed25519PrivateKey = KEY, request_id: str = "request-1")
         generator={"model": "tiny", "weights": "sha256:cd"},
         watermark=None,
         created=dt.datetime(2026, 11, 23, tzinfo=dt.UTC),
+        salt="00" * 16,
     )
     return sign(payload, key)
 
