@@ -30,6 +30,7 @@ from guard.errors import AlreadyRecorded, ConfigError, ProofError, RecordError, 
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
+from guard.store.partitions import make_room
 from guard.store.tables import LogBody, LogEntry, LogInbox
 from guard.types import Ack, Receipt, WitnessSpec
 
@@ -79,6 +80,7 @@ class Log:
         self._turn = (
             threading.RLock()
         )  # one transaction of this process at a time: threads queue here, not at the database
+        self._full_at = -1  # the size from which on room for more entries must be made
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
         self._group: Group[list[Ready], list[Appended]] = Group(self._commit)
         self._publisher = Publisher(engine, self._signer, open_witness(witness, *self.vkeys)) if witness else None
@@ -107,6 +109,8 @@ class Log:
         if not drafts:
             return []
         self.compare()
+        if (self._edge.size if self._edge else 0) >= self._full_at:
+            self._full_at = make_room(self.engine)
         publisher = self._witness() if ack is Ack.WITNESSED else None
         appended = self._append(drafts, within)
         if publisher is None:

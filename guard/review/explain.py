@@ -46,6 +46,7 @@ _KINDS = {
     "erasure": "Erasure",
     "hold": "Legal hold",
     "release_hold": "End of legal hold",
+    "prune": "Pruning",
 }
 
 

@@ -22,9 +22,10 @@ from guard.audit.draft import Draft
 from guard.audit.erase import Done, Why, erase_entries, erase_subject, hold, release_hold, retain
 from guard.audit.erased import Erased, pieces
 from guard.audit.log import Log
+from guard.audit.quick import whole
 from guard.audit.read import Reader
 from guard.audit.receipt import verify_receipt
-from guard.audit.sweep import sweep, whole
+from guard.audit.sweep import sweep
 from guard.audit.verify import Report, verify
 from guard.errors import CallerError, ConfigError, EvidenceError, LegalHold, RecordError
 from guard.keys import KeyRing

@@ -20,7 +20,8 @@ from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint
 from guard.audit.draft import Draft
 from guard.audit.log import Log
-from guard.audit.sweep import sweep, whole
+from guard.audit.quick import whole
+from guard.audit.sweep import sweep
 from guard.audit.verify import Report, verify
 from guard.digest import JSON, canonical
 from guard.errors import GuardError, NoteError
@@ -546,7 +547,7 @@ def test_progress_is_reported(copy: Copy) -> None:
 
 
 def test_a_flood_of_problems_is_cut_off(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard.audit.verify.MAX_PROBLEMS", 10)
+    monkeypatch.setattr("guard.audit.problems.MAX_PROBLEMS", 10)
     copy.database.execute("UPDATE log_entry SET kind = 'x'")
     report = copy.verify()
     assert (len(report.problems), report.first_broken) == (10, 0)
