@@ -233,13 +233,13 @@ def _remove(log: Log, minimum: int) -> None:
             _forget(connection, LogEntry.seq < beyond, _GONE)
         with writing(log.engine) as connection:  # of its own, since everybody waits for it
             drop_below(connection, beyond, KEPT)
-    with reading(log.engine) as connection:
-        start = connection.execute(
-            select(func.coalesce(func.min(LogEntry.seq), minimum)).where(LogEntry.seq < minimum, _GONE)
-        ).scalar_one()
-    for first in range(start, minimum, _BATCH):
-        some = (LogEntry.seq >= first, LogEntry.seq < min(first + _BATCH, minimum), _GONE)
+    lowest = select(func.min(LogEntry.seq)).where(LogEntry.seq < minimum, _GONE)
+    while True:
         with writing(log.engine) as connection:
+            first = connection.execute(lowest).scalar()
+            if first is None:
+                return
+            some = (LogEntry.seq >= first, LogEntry.seq < min(first + _BATCH, minimum), _GONE)
             _forget(connection, *some)
             connection.execute(delete(LogBody).where(LogBody.seq.in_(select(LogEntry.seq).where(*some))))
             connection.execute(delete(LogEntry).where(*some))

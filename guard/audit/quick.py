@@ -31,7 +31,7 @@ from guard.store.partitions import repeated_ids
 from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
 
 WORTHWHILE = 20_000  # entries: below, starting processes costs more than they save
-_LIGHTER = 16  # a hash in a tile is as much work as a sixteenth of an entry
+_LIGHTER = 12  # a hash in a tile is as much work as a twelfth of an entry
 
 Progress = Callable[[int, int], None]
 

@@ -41,16 +41,20 @@ class Regrown:
         self._tree.append(hashed)
         self._push(0, hashed)
 
-    def append_pruned(self, seq: int) -> None:
-        """Take the hash of an entry that is not there any more from the lowest tile, which every root vouches for."""
+    def append_pruned(self, seq: int) -> bool:
+        """Take the hash of an entry that is not there any more from the lowest tile, which every root vouches for.
+
+        False: the tile does not have it.
+        """
         index, offset = divmod(seq, merkle.TILE_WIDTH)
         if self._pruned[0] != index:
             stored = self._stored(0, index)
             self._pruned = index, merkle.split(stored) if isinstance(stored, bytes) else []
         hashes = self._pruned[1]
-        self.append(
-            hashes[offset] if offset < len(hashes) and len(hashes[offset]) == DIGEST_SIZE else bytes(DIGEST_SIZE)
-        )
+        if offset >= len(hashes) or len(hashes[offset]) != DIGEST_SIZE:
+            return False
+        self.append(hashes[offset])
+        return True
 
     def finish(self) -> None:
         """Compare the tiles that are not full, and count all."""

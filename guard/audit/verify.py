@@ -150,7 +150,7 @@ class _Run:
         )
         self._reach(tree, notes)
         for row in entries:
-            if isinstance(row.seq, int):
+            if self.size < self._pruned.minimum and isinstance(row.seq, int):
                 self._skip_pruned(tree, row.seq, notes, total)
             if self._belongs(tree, row):
                 self._entry(tree, row, bodies)
@@ -166,10 +166,14 @@ class _Run:
 
     def _skip_pruned(self, tree: Regrown, until: int, notes: Ahead, total: int) -> None:
         """Go over entries that are not there any more, by their hashes in the tiles."""
-        for seq in range(self.size, min(until, self._pruned.minimum)):
+        beyond = min(until, self._pruned.minimum)
+        for seq in range(self.size, beyond):
             if self._pruned.keeps(seq):
                 self.report(seq, f"is missing: entry {self._pruned.by} says that it was kept when others were pruned")
-            tree.append_pruned(seq)
+            if not tree.append_pruned(seq):
+                self.report(seq, "was pruned, and the tiles do not hold its hash either")
+                tree.dense, self.size = False, beyond
+                return
             self.size = seq + 1
             self._reach(tree, notes)
             self._show(total)
@@ -230,7 +234,8 @@ class _Run:
             self.report(expected, f"is missing: entry {row.seq} comes next")
             tree.dense = False
         self.size = row.seq + 1
-        self._unfinished += self._pruned.allows(row.seq)
+        if row.seq < self._pruned.minimum:
+            self._unfinished += self._pruned.allows(row.seq)
         return True
 
     def _entry(self, tree: Regrown, row: Row, bodies: Ahead) -> None:

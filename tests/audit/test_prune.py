@@ -472,8 +472,12 @@ def test_dropping_a_partition_without_an_entry_is_tampering(aged: Log) -> None:
             "is not what the tree recorded (tile 1/0, hash 0)",
         ),
         ("UPDATE log_tile SET hashes = 'ZERO' WHERE level = 1 AND idx = 0", 256, "is not what the tree recorded"),
-        ("DELETE FROM log_tile WHERE level = 0 AND idx = 0", None, "the tile 0/0 of tree hashes is missing"),
-        ("UPDATE log_tile SET hashes = 'SHORT' WHERE level = 0 AND idx = 0", None, "wrong length"),
+        ("DELETE FROM log_tile WHERE level = 0 AND idx = 0", 1, "the tiles do not hold its hash either"),
+        (
+            "UPDATE log_tile SET hashes = 'SHORT' WHERE level = 0 AND idx = 0",
+            255,
+            "the tiles do not hold its hash either",
+        ),
         ("INSERT INTO log_body (seq, role) VALUES (100, 'prompt')", 100, "sealed content that the entry does not name"),
     ],
 )
@@ -673,6 +677,23 @@ def test_an_entry_that_says_too_much_is_not_believed(log: Log) -> None:
         False,
     ]
     assert not verify(log.engine, log.vkey, jobs=0).problems
+
+
+def test_a_forged_minimum_keeps_no_reader_busy(log: Log) -> None:
+    """A number that no entry can have, far beyond what the tiles cover: found at once, not counted through."""
+    fill(log, 300)
+    with writing(log.engine) as connection:
+        row = connection.execute(select(*LogEntry.__table__.columns).where(LogEntry.seq == 299)).one()._mapping
+        far = 1 << 24 if log.engine.dialect.name == "postgresql" else 1 << 60
+        if far == 1 << 24:
+            connection.execute(text("SELECT log_partition(16777216, 16777472)"))
+        leaf = json.dumps({"kind": "prune", "minimum": far, "root": ""}).encode()
+        forged = {**row, "seq": far, "kind": "prune", "id": "x", "leaf": leaf, "leaf_hash": merkle.leaf_hash(leaf)}
+        connection.execute(LogEntry.__table__.insert(), [forged])  # type: ignore[attr-defined]
+    for jobs in (0, 1):
+        assert verify(log.engine, log.vkey, jobs=jobs).first_broken == 300
+    with pytest.raises(EvidenceError):
+        export(log.engine, log.vkeys, Path(log.vault.keys.folder).parent / "out")  # type: ignore[attr-defined]
 
 
 def test_sweeping_a_pruned_stretch_needs_its_tiles(aged: Log) -> None:
