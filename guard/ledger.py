@@ -156,7 +156,9 @@ class Ledger:
         """An outcome as it stands now, rulings included."""
         entry = self._newest(request_id)
         if entry is None:
-            raise CallerError("there is no outcome under this request id; was it recorded in another database?")
+            raise CallerError(
+                "there is no outcome under this request id; was it recorded in another database, or pruned?"
+            )
         return self._outcome_from(entry)
 
     def _newest(self, request_id: str) -> Entry | None:

@@ -27,6 +27,7 @@ KINDS = [
     "erasure",
     "hold",
     "release_hold",
+    "prune",
 ]
 STATES = {"released": "Released", "held": "Held for review", "blocked": "Blocked"}
 LOOKS = {
@@ -69,8 +70,9 @@ def verification() -> None:
     report = last.report
     size = words.count(report.size, "entry", "entries")
     if report.ok:
+        gone = f" Entries below {words.count(report.minimum)} were pruned, on record." if report.minimum else ""
         st.success(
-            f"{size} verified {words.when(last.at, zone)}: nothing was changed, removed or reordered.",
+            f"{size} verified {words.when(last.at, zone)}: nothing was changed, removed or reordered.{gone}",
             icon=":material/verified:",
         )
         return
@@ -211,6 +213,10 @@ def detail(seq: int) -> None:
     """One entry in human words, with its proof."""
     st.button("All entries", key="close", icon=":material/arrow_back:", type="tertiary", on_click=close)
     entry = record.reader.entry(seq)
+    if entry is None and (pruned := record.reader.pruned()).allows(seq):
+        st.title("This entry was pruned", anchor=False)
+        st.text(f"It was too old to keep, as entry {words.count(pruned.by or 0)} says. Receipts of it still verify.")
+        return
     if entry is None:
         st.title("There is no such entry", anchor=False)
         st.text("It may belong to another database, or it was removed: verify the whole record.")

@@ -34,6 +34,7 @@ from guard.keys import KeyRing
 from guard.options import AuthoritySpec, Signatures, WitnessSpec
 from guard.store.bulk import insert_rows
 from guard.store.engine import reading, writing
+from guard.store.partitions import make_room
 from guard.store.tables import LogBody, LogEntry, LogInbox
 from guard.types import Ack, Receipt
 
@@ -93,6 +94,7 @@ class Log:
         self._changed: int | None = None  # the newest entry about keys that this process's keys were compared with
         self._sealer = Sealer(engine, self.vault, clock)
         self._turn = threading.RLock()  # one transaction of this process at a time: threads queue here
+        self._full_at = -1  # the size from which on room for more entries must be made
         self._edge: Edge | None = None  # as this process left it; what is read from the database is compared with it
         self._inbox = Inbox(keys, origin)
         self._has_inbox = engine.dialect.name == "postgresql"
@@ -124,6 +126,8 @@ class Log:
         if not drafts:
             return []
         self.compare()
+        if (self._edge.size if self._edge else 0) >= self._full_at:
+            self._full_at = make_room(self.engine)
         publisher = self._witness() if ack is Ack.WITNESSED else None
         appended = self._append(drafts, within, ack)
         if publisher is None:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Select, func, or_, select
 
 from guard.audit import merkle
 from guard.audit.leaf import parse_leaf
+from guard.audit.pruned import Pruned
 from guard.audit.tree import VERIFY, newest_note, parse_checkpoint, repeated, stored_receipt
 from guard.audit.vault import Vault
 from guard.errors import ConfigError, EvidenceError
@@ -152,6 +153,11 @@ class Reader:
         """How many entries the newest checkpoint covers."""
         note = self.checkpoint()
         return parse_checkpoint(note).size if note else 0
+
+    def pruned(self) -> Pruned:
+        """Below which number entries were removed, by which entry."""
+        with reading(self.engine) as connection:
+            return Pruned.read(connection)
 
     def receipt(self, seq: int) -> Receipt | None:
         """The proof that an entry is under the newest checkpoint."""

@@ -1,6 +1,7 @@
 """Keys under which nothing is left: found from the entries, and destroyed while nobody can record anything under them.
 
-What counts as erased is what an erasure entry names. Whoever may only change rows of `log_body` cannot have a key destroyed.
+What counts as gone is what an entry names, of an erasure or of pruning. Whoever may only change rows of `log_body` cannot
+have a key destroyed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 from guard.audit.draft import KEPT
 from guard.audit.erased import Erased
 from guard.audit.log import Append, Log
+from guard.audit.pruned import Pruned, unpruned
 from guard.audit.vault import POLICY, day_key, reason_key
 from guard.store.engine import reading
 from guard.store.tables import LogBody, LogEntry
@@ -45,14 +47,14 @@ def destroy_unused(log: Log, refs: Iterable[str]) -> int:
     if not there:
         return 0
     with reading(log.engine) as connection:
-        erased = Erased.read(connection)
-        unused = [ref for ref in there if not _needed(connection, ref, erased)]
+        gone_for = Erased.read(connection), Pruned.read(connection)
+        unused = [ref for ref in there if not _needed(connection, ref, *gone_for)]
     gone: list[str] = []
     for start in range(0, len(unused), _AT_ONCE):
         some = unused[start : start + _AT_ONCE]
 
         def destroy(connection: Connection, _append: Append, some: Sequence[str] = some) -> None:
-            still = [ref for ref in some if not _needed(connection, ref, erased)]  # somebody may have come back
+            still = [ref for ref in some if not _needed(connection, ref, *gone_for)]  # somebody may have come back
             log.vault.keys.destroy(still)
             gone.extend(still)
 
@@ -60,10 +62,10 @@ def destroy_unused(log: Log, refs: Iterable[str]) -> int:
     return len(gone)
 
 
-def _needed(connection: Connection, ref: str, erased: Erased) -> bool:
-    """Whether anything under a key is not erased."""
+def _needed(connection: Connection, ref: str, erased: Erased, pruned: Pruned) -> bool:
+    """Whether anything under a key is neither erased nor pruned."""
     query = select(LogBody.seq, LogBody.role, LogBody.erased_at).join(LogEntry, LogEntry.seq == LogBody.seq)
-    query = query.where(KEY_REF.in_([ref]), _near(ref))
+    query = query.where(KEY_REF.in_([ref]), _near(ref), unpruned(pruned.minimum))
     if connection.execute(query.where(LogBody.erased_at.is_(None)).limit(1)).first() is not None:
         return True  # as nearly always
     return any(not erased.allows(seq, role, at) for seq, role, at in connection.execute(query))

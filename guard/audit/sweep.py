@@ -1,45 +1,33 @@
-"""A quick look over a whole record by several processes: a yes or a no, and no diagnosis.
+"""A quick look over a stretch of the record: a yes or a no, and no diagnosis.
 
-It says yes only where `guard.audit.verify` would find nothing; whatever else it meets is left to that module, which names
-what is wrong. `python -m guard.audit.sweep` is one of the processes; it reads its task as JSON from stdin.
+`python -m guard.audit.sweep` is one of the processes that `guard.audit.quick` starts; it reads its task as JSON from stdin.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, select
 
 from guard.audit import merkle
-from guard.audit.checkpoint import Checkpoint
 from guard.audit.erased import Erased
 from guard.audit.leaf import TIME
-from guard.audit.trust import Trust
-from guard.audit.vouched import NOBODY, Known, Vouched
-from guard.digest import sha256
-from guard.errors import NoteError, ProofError
-from guard.store.engine import integrity, open_engine, share, snapshot
-from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
+from guard.audit.pruned import Pruned
+from guard.digest import DIGEST_SIZE, sha256
+from guard.store.engine import open_engine, snapshot
+from guard.store.tables import LogBody, LogEntry, LogTile
 
 SKEW = 60  # seconds: entries are sealed before they are numbered, and clocks of several machines differ
-WORTHWHILE = 20_000  # entries: below, starting processes costs more than they save
 _AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _REPORT_EVERY = 4096
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,8 @@ def sweep(
         connection.execute(sealed, execution_options={"yield_per": _BODIES_AT_ONCE}) as bodies,
     ):
         rows, sealed_rows = (chain.from_iterable(result.partitions()) for result in (entries, bodies))
-        return _swept(connection, start, end, rows, sealed_rows, Erased.read(connection, before=size), progress)
+        named, pruned = Erased.read(connection, before=size), Pruned.read(connection, before=size)
+        return _swept(connection, start, end, rows, sealed_rows, named, pruned, progress)
 
 
 def _swept(
@@ -88,6 +77,7 @@ def _swept(
     entries: Iterable[Any],
     bodies: Iterator[Any],
     named: Erased,
+    pruned: Pruned,
     progress: Callable[[int], None] | None,
 ) -> Swept | None:
     tiles: list[str] = []
@@ -96,7 +86,14 @@ def _swept(
     body = next(bodies, None)
     for row in entries:
         seq, leaf = row[0], row[8]
+        if seq != expected:
+            until = min(seq, pruned.minimum) if type(seq) is int else expected
+            if not _skipped(connection, expected, until, pruned, edge, tiles):
+                return None
+            expected = max(until, expected)
         if seq != expected or type(leaf) is not bytes:
+            return None
+        if seq < pruned.minimum and not pruned.keeps(seq):  # still there: not finished, which the careful reader says
             return None
         expected += 1
         hashed = merkle.leaf_hash(leaf)
@@ -129,17 +126,41 @@ def _swept(
             return None
         edge.append(hashed)
         if len(edge) == merkle.TILE_WIDTH:
-            if _tile(connection, seq // merkle.TILE_WIDTH) != b"".join(edge):
+            if lowest_tile(connection, seq // merkle.TILE_WIDTH) != b"".join(edge):
                 return None
             tiles.append(merkle.perfect_root(edge).hex())
             edge.clear()
         if progress is not None and expected % _REPORT_EVERY == 0:
             progress(expected - start)
+    until = min(end, pruned.minimum)
+    if expected < until and _skipped(connection, expected, until, pruned, edge, tiles):
+        expected = until
     if expected != end or body is not None:
         return None
-    if edge and _tile(connection, end // merkle.TILE_WIDTH) != b"".join(edge):
+    if edge and lowest_tile(connection, end // merkle.TILE_WIDTH) != b"".join(edge):
         return None
     return Swept(tiles, b"".join(edge).hex(), count, at_first, at_last)
+
+
+def _skipped(
+    connection: Connection, first: int, beyond: int, pruned: Pruned, edge: list[bytes], tiles: list[str]
+) -> bool:
+    """Take the hashes of entries that are gone from the tiles: every root above vouches for them."""
+    if pruned.keeps_any(first, max(first, beyond)):
+        return False
+    while first < beyond:
+        index = first // merkle.TILE_WIDTH
+        until = min(beyond, (index + 1) * merkle.TILE_WIDTH)
+        stored = lowest_tile(connection, index)
+        hashes = merkle.split(stored) if type(stored) is bytes else []
+        edge += hashes[first % merkle.TILE_WIDTH : until - index * merkle.TILE_WIDTH]
+        if len(edge) != until - index * merkle.TILE_WIDTH or len(edge[-1]) != DIGEST_SIZE:
+            return False
+        if len(edge) == merkle.TILE_WIDTH:
+            tiles.append(merkle.perfect_root(edge).hex())
+            edge.clear()
+        first = until
+    return True
 
 
 def _fields(leaf: bytes) -> dict[str, Any] | None:
@@ -182,201 +203,10 @@ def _sealed(facts: Mapping[str, Any], ciphertext: object, wrapped: object, looku
     return same and sha256(wrapped + lookup).hex() == facts.get("row_sha256")
 
 
-def _tile(connection: Connection, index: int) -> object:
+def lowest_tile(connection: Connection, index: int) -> object:
+    """A tile of leaf hashes as it is stored."""
     query = select(LogTile.hashes).where(LogTile.level == 0, LogTile.idx == index)
     return connection.execute(query).scalar_one_or_none()
-
-
-# --- several at once -----------------------------------------------------------------------------------------------
-
-
-def sweep_all(
-    engine: Engine,
-    connection: Connection,
-    size: int,
-    jobs: int,
-    progress: Progress | None = None,
-) -> list[Swept] | None:
-    """Sweep a record in `jobs` stretches, the last here and each other in a process of its own, while the database looks at
-    its own pages; None where one of them is not sound.
-
-    All look at one view of the database, where it has a name. On SQLite each has its own: what was appended meanwhile lies
-    beyond the stretches, and what was changed meanwhile does not fit the rest of the record, which `whole` finds.
-    """
-    stretches = _stretches(size, jobs)
-    done = [0] * len(stretches)
-    answers: list[Swept | None] = [None] * len(stretches)
-    lock = threading.Lock()
-
-    def say(number: int, count: int) -> None:
-        with lock:
-            done[number] = count
-            if progress:
-                progress(sum(done), size)
-
-    def follow(number: int, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            said = json.loads(line)
-            if isinstance(said, int):
-                say(number, said)
-            else:
-                answers[number] = Swept(**said) if said else None
-
-    place = {"url": engine.url.render_as_string(hide_password=False), "view": share(connection), "size": size}
-    *others, (start, end) = stretches
-    with contextlib.ExitStack() as stack:
-        threads = []
-        for number, stretch in enumerate(others):
-            process = stack.enter_context(_worker({**place, "start": stretch[0], "end": stretch[1]}))
-            stack.callback(process.kill)
-            threads.append(threading.Thread(target=follow, args=(number, process)))
-            threads[-1].start()
-        if integrity(connection):
-            return None
-        answers[-1] = sweep(connection, start, end, size=size, progress=partial(say, len(others)))
-        if answers[-1] is None:
-            return None
-        for thread in threads:
-            thread.join()
-    swept = [answer for answer in answers if answer is not None]
-    return swept if len(swept) == len(stretches) and _in_order(swept) else None
-
-
-def _worker(task: Mapping[str, object]) -> subprocess.Popen[str]:
-    """A process that sweeps a stretch and prints, line by line, how far it is and what it found."""
-    command, pipe = [sys.executable, "-P", "-m", "guard.audit.sweep"], subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
-    if process.stdin is not None:  # not on the command line, where others could read a password
-        process.stdin.write(json.dumps(task))
-        process.stdin.close()
-    return process
-
-
-def _stretches(size: int, jobs: int) -> list[tuple[int, int]]:
-    """Equal parts that begin at the edges of tiles."""
-    tiles = -(-size // merkle.TILE_WIDTH)
-    each = max(1, -(-tiles // jobs)) * merkle.TILE_WIDTH
-    return [(start, min(start + each, size)) for start in range(0, size, each)]
-
-
-def _in_order(swept: Sequence[Swept]) -> bool:
-    newest = ""
-    for part in swept:
-        if part.first_at < newest and not in_time(part.first_at, newest):
-            return False
-        newest = max(newest, part.last_at)
-    return True
-
-
-# --- one record of sound stretches ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """A record in which nothing is wrong."""
-
-    size: int
-    root: str
-    note: str
-    trust: Trust
-    vouched: tuple[int, int]  # how much of what others signed was checked, and how much could not be
-
-
-def quick(
-    engine: Engine,
-    connection: Connection,
-    vkeys: str | Sequence[str],
-    kept: Checkpoint | None = None,
-    known: Known = NOBODY,
-    progress: Progress | None = None,
-    jobs: int | None = None,
-) -> Sound | None:
-    """Look at a long record with `jobs` processes (default: one a core); None: read it with care."""
-    size = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
-    wanted = _jobs(engine, size) if jobs is None else jobs
-    if not wanted or not size:
-        return None
-    try:
-        swept = sweep_all(engine, connection, size, wanted, progress)
-        return whole(connection, vkeys, kept, size, swept, known) if swept else None
-    except (OSError, KeyError, ProofError):  # a process that cannot start or died, tiles that are not there
-        return None
-
-
-def _jobs(engine: Engine, size: int) -> int:
-    """0 for a short record, and for one that lives in this process's memory."""
-    memory = engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
-    return 0 if memory or size < WORTHWHILE else max(1, os.cpu_count() or 1)
-
-
-def whole(
-    connection: Connection,
-    vkeys: str | Sequence[str],
-    kept: Checkpoint | None,
-    size: int,
-    swept: Sequence[Swept],
-    known: Known = NOBODY,
-) -> Sound | None:
-    """Whether sound stretches make a sound record: tree, head, checkpoints and what stands beside them as they must be."""
-    upper = _upper_tiles(swept)
-    leaves = lru_cache(maxsize=16)(partial(_leaf_tile, connection))
-    nodes = merkle.TileNodes(lambda level, index: upper[level, index] if level else leaves(index))
-    counts = [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (LogTile, LogBody)]
-    if counts != [len(upper) + -(-size // merkle.TILE_WIDTH), sum(part.bodies for part in swept)]:
-        return None
-    stored = connection.execute(select(LogTile.level, LogTile.idx, LogTile.hashes).where(LogTile.level > 0)).all()
-    if {(row.level, row.idx): row.hashes for row in stored} != upper:
-        return None
-    trust = Trust.of(connection, vkeys)
-    heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
-    if [tuple(row) for row in heads] != [(trust.origin, size, b"".join(merkle.stored_peaks(size, nodes)))]:
-        return None
-    notes = connection.execute(select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size)).all()
-    if size % merkle.TILE_WIDTH and swept[-1].edge != leaves(size // merkle.TILE_WIDTH).hex():
-        return None  # another state of the database than this one was swept
-    if not all(_signed(trust, row, size, nodes) for row in notes) or not notes or notes[-1].size != size:
-        return None
-    try:
-        trust.close(notes[-1].note)
-    except NoteError:
-        return None
-    if kept is not None and (kept.size > size or merkle.tree_root(kept.size, nodes) != kept.root):
-        return None
-    vouched = Vouched(known)
-    if sum(1 for _ in vouched.problems(connection)):
-        return None
-    root = merkle.tree_root(size, nodes).hex()
-    return Sound(size, root, notes[-1].note, trust, (vouched.checked, vouched.unchecked))
-
-
-def _upper_tiles(swept: Sequence[Swept]) -> dict[merkle.TileId, bytes]:
-    """The tiles above the leaves, from the roots of the full tiles below them."""
-    tiles: dict[merkle.TileId, bytes] = {}
-    level, hashes = 1, [bytes.fromhex(root) for part in swept for root in part.tiles]
-    while hashes:
-        parts = [hashes[at : at + merkle.TILE_WIDTH] for at in range(0, len(hashes), merkle.TILE_WIDTH)]
-        tiles |= {(level, index): b"".join(part) for index, part in enumerate(parts)}
-        level, hashes = level + 1, [merkle.perfect_root(part) for part in parts if len(part) == merkle.TILE_WIDTH]
-    return tiles
-
-
-def _leaf_tile(connection: Connection, index: int) -> bytes:
-    """A tile of leaf hashes; the sweep found it to be that of the entries."""
-    hashes = _tile(connection, index)
-    return hashes if isinstance(hashes, bytes) else b""
-
-
-def _signed(trust: Trust, row: Any, size: int, nodes: merkle.ReadNode) -> bool:
-    """Whether a checkpoint is what was signed, and describes this tree; then what it covers says which keys come next."""
-    try:
-        signed = trust.open(row.note)
-        same = type(row.size) is int and 0 < row.size <= size and (signed.size, signed.root) == (row.size, row.root)
-        if not same or merkle.tree_root(row.size, nodes) != row.root:
-            return False
-    except (NoteError, ProofError):
-        return False
-    trust.signed(row.size)
-    return True
 
 
 def _main() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +15,11 @@ from guard.audit import merkle
 from guard.audit.checkpoint import Checkpoint, split_note
 from guard.audit.erased import Erased
 from guard.audit.leaf import TIME, differences, parse_leaf
-from guard.audit.sweep import SKEW, in_time, quick
+from guard.audit.problems import Problem, Problems
+from guard.audit.pruned import Pruned
+from guard.audit.quick import quick
+from guard.audit.regrow import Regrown
+from guard.audit.sweep import SKEW, in_time
 from guard.audit.trust import Trust
 from guard.audit.vault import Vault
 from guard.audit.vouched import NOBODY, Known, Vouched
@@ -24,27 +28,15 @@ from guard.errors import EvidenceError, NoteError
 from guard.store.bulk import Ahead, stream
 from guard.store.engine import integrity, snapshot
 from guard.store.failure import explain, is_damage
-from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead, LogTile
+from guard.store.partitions import hold_still, repeated_ids
+from guard.store.tables import LogBody, LogCheckpoint, LogEntry, LogHead
 
-MAX_PROBLEMS = 1000
 _ENTRIES_AT_ONCE = 500
 _BODIES_AT_ONCE = 20  # a body may be megabytes
 _PROGRESS_EVERY = 256
 
 Row = Any
-T = TypeVar("T")
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that does not hold; `seq` is the entry that it concerns, where one can be named."""
-
-    seq: int | None
-    what: str
-
-    def __str__(self) -> str:
-        return self.what if self.seq is None else f"entry {self.seq}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +44,7 @@ class Report:
     """What a verification found. `checkpoint` is the newest signed one, to be kept for the next time when `ok`.
 
     `vouched` counts what others signed under checkpoints and holds, `unchecked` what was signed by somebody unknown.
+    Entries below `minimum` were pruned; `unfinished` of them are still there, which is no fault of the record.
     """
 
     ok: bool
@@ -62,6 +55,8 @@ class Report:
     checkpoint: str | None
     vouched: int = 0
     unchecked: int = 0
+    minimum: int = 0
+    unfinished: int = 0
 
 
 def verify(
@@ -78,7 +73,8 @@ def verify(
 
     `against` is a checkpoint kept from earlier: the record must extend it, so a cut tail, an old backup and a rewritten
     history are found. `known` are those whose signatures under checkpoints are checked too. With a `vault`, sealed content
-    is decrypted and compared with what the entries commit to.
+    is decrypted and compared with what the entries commit to. Of entries that were pruned, as an entry says, the hashes in
+    the tiles are checked.
     `progress` is called with the entries done and in all. `jobs` is how many processes look at a long record first (default:
     one a core); what they do not find sound is read again with care.
     Raises NoteError when `against` is not a checkpoint of this log, RecordError when the database cannot be read.
@@ -87,16 +83,17 @@ def verify(
     run = _Run(vkeys, kept, known, vault, progress)
     try:
         with snapshot(engine) as connection:
+            hold_still(connection)
             sound = quick(engine, connection, vkeys, kept, known, progress, jobs) if vault is None else None
             if sound is not None:
                 if against is not None:
                     sound.trust.open(against)
-                return Report(True, sound.size, sound.root, (), None, sound.note, *sound.vouched)
+                return Report(True, sound.size, sound.root, (), None, sound.note, *sound.vouched, sound.minimum)
             run.read(connection)
     except SQLAlchemyError as error:
         if not is_damage(error):
             raise explain(error) from None
-        run.report(run.tree.size, "the database file is damaged here, nothing beyond it could be read")
+        run.report(run.size, "the database file is damaged here, nothing beyond it could be read")
     if against is not None:  # only now is it known which keys the record leads to
         run.trust.open(against)
     return run.result()
@@ -119,40 +116,42 @@ class _Run:
         self._kept = kept
         self._vault = vault
         self._progress = progress
-        self._problems: list[Problem] = []
-        self._broken: set[int] = set()
-        self._edge: list[list[bytes]] = [[]]  # by level, the hashes of the tile that is filling up
+        self._problems = Problems()
+        self.report = self._problems.report
         self._last_at = ""
         self._matched = 0  # the size of the newest checkpoint whose root was recomputed
         self._newest: str | None = None
         self._unmatched: int | None = None  # the size of the first checkpoint whose root differs
-        self._tiles = 0
-        self._next_seq = 0
+        self.size = 0  # the number that comes next
         self._erased = Erased()
-        self._dense = True  # after a gap, the tree over the rest can be compared with nothing
-        self.tree = merkle.CompactRange()
-
-    def report(self, seq: int | None, what: str) -> None:
-        if seq is not None:
-            self._broken.add(seq)
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(Problem(seq, what))
+        self._pruned = Pruned()
+        self._pruned_root = ""  # over the entries below the minimum, as recomputed
+        self._unfinished = 0
+        self._tree: Regrown | None = None
 
     def result(self) -> Report:
-        first = min(self._broken, default=None)
-        newest = self._newest if self._matched == self.tree.size else None
-        problems, vouched = tuple(self._problems), (self._vouched.checked, self._vouched.unchecked)
-        return Report(not problems, self.tree.size, self.tree.root().hex(), problems, first, newest, *vouched)
+        problems, broken = self._problems.found, self._problems.broken
+        size, root = (self._tree.size, self._tree.root()) if self._tree else (0, merkle.EMPTY_ROOT)
+        newest = self._newest if self._matched == size else None
+        return Report(
+            not problems, size, root.hex(), tuple(problems), min(broken, default=None), newest, self._vouched.checked,
+            self._vouched.unchecked, self._pruned.minimum, self._unfinished,
+        )  # fmt: skip
 
     # --- the order of reading ---
 
     def read(self, connection: Connection) -> None:
         for line in integrity(connection):
             self.report(None, f"the database finds itself damaged: {line}")
+        for one, two in repeated_ids(connection):
+            self.report(max(one, two), f"has the id of entry {min(one, two)}")
+        tree = self._tree = Regrown(connection, self._problems)
         heads = connection.execute(select(LogHead.origin, LogHead.size, LogHead.peaks)).all()
-        self._erased = Erased.read(connection)
+        self._erased, self._pruned = Erased.read(connection), Pruned.read(connection)
         self.trust = Trust.of(connection, self._vkeys)
-        total = connection.execute(select(func.count()).select_from(LogEntry)).scalar_one()
+        total = self._pruned.minimum
+        left = select(func.count()).select_from(LogEntry).where(LogEntry.seq >= total)
+        total += connection.execute(left).scalar_one()
         entries = stream(connection, select(*LogEntry.__table__.columns).order_by(LogEntry.seq), _ENTRIES_AT_ONCE)
         bodies = Ahead(
             stream(connection, select(*LogBody.__table__.columns).order_by(LogBody.seq, LogBody.role), _BODIES_AT_ONCE)
@@ -160,34 +159,50 @@ class _Run:
         notes = Ahead(
             stream(connection, select(*LogCheckpoint.__table__.columns).order_by(LogCheckpoint.size), _ENTRIES_AT_ONCE)
         )
-        self._reach(notes)
+        self._reach(tree, notes)
         for row in entries:
-            if self._belongs(row):
-                self._entry(connection, row, bodies)
-                self._reach(notes)
-            if self._progress and self.tree.size % _PROGRESS_EVERY == 0:
-                self._progress(self.tree.size, total)
+            if self.size < self._pruned.minimum and isinstance(row.seq, int):
+                self._skip_pruned(tree, row.seq, notes, total)
+            if self._belongs(tree, row):
+                self._entry(tree, row, bodies)
+                self._reach(tree, notes)
+            self._show(total)
         if self._progress:
-            self._progress(self.tree.size, total)
-        self._leftovers(connection, heads, bodies, notes)
+            self._progress(self.size, total)
+        self._leftovers(connection, tree, heads, bodies, notes)
 
-    def _leftovers(self, connection: Connection, heads: list[Row] | Any, bodies: Ahead, notes: Ahead) -> None:
-        size = self._next_seq
+    def _show(self, total: int) -> None:
+        if self._progress and self.size % _PROGRESS_EVERY == 0:
+            self._progress(self.size, total)
+
+    def _skip_pruned(self, tree: Regrown, until: int, notes: Ahead, total: int) -> None:
+        """Go over entries that are not there any more, by their hashes in the tiles."""
+        beyond = min(until, self._pruned.minimum)
+        for seq in range(self.size, beyond):
+            if self._pruned.keeps(seq):
+                self.report(seq, f"is missing: entry {self._pruned.by} says that it was kept when others were pruned")
+            if not tree.append_pruned(seq):
+                self.report(seq, "was pruned, and the tiles do not hold its hash either")
+                tree.dense, self.size = False, beyond
+                return
+            self.size = seq + 1
+            self._reach(tree, notes)
+            self._show(total)
+
+    def _leftovers(
+        self, connection: Connection, tree: Regrown, heads: Sequence[Row], bodies: Ahead, notes: Ahead
+    ) -> None:
+        size = self.size
         for body in bodies.rest():
             self._stray_body(body)
         covered = size
         for note in notes.rest():
             self._checkpoint(note, None)
             covered = note.size
-        if covered != size and self._dense:
+        if covered != size and tree.dense:
             self.report(size, f"is missing: a checkpoint covers {covered!r} entries, the record ends after {size}")
-        for level, hashes in enumerate(self._edge):
-            if hashes:
-                self._tile(connection, level, hashes)
-        stored = connection.execute(select(func.count()).select_from(LogTile)).scalar_one()
-        if stored != self._tiles and self._dense:
-            self.report(None, f"there are {stored} tiles of tree hashes instead of {self._tiles}")
-        self._head(heads)
+        tree.finish()
+        self._head(tree, heads)
         for what in self._vouched.problems(connection):
             self.report(None, what)
         if self._kept is not None and self._kept.size > size:
@@ -197,7 +212,7 @@ class _Run:
                 " (a cut tail, or an old backup was restored)",
             )
         # The tiles may have named the entry; checkpoints only say between which two of them the record was changed.
-        if self._unmatched is not None and not any(seq < self._unmatched for seq in self._broken):
+        if self._unmatched is not None and not any(seq < self._unmatched for seq in self._problems.broken):
             first, last = self._matched, self._unmatched - 1
             which = "" if first == last else f"or another up to {last} "
             self.report(first, f"{which}is not what the checkpoint at {self._unmatched} entries was signed over")
@@ -206,11 +221,13 @@ class _Run:
                 self.trust.close(self._newest)
             except NoteError as error:
                 self.report(None, f"the newest checkpoint is not signed by all keys that were given: {error}")
-        if self._matched != size and not self._problems:
+        if self._pruned.by is not None and self._pruned_root != self._pruned.root and not self._problems.found:
+            self.report(self._pruned.by, "does not name the root of the entries that it says were pruned")
+        if self._matched != size and not self._problems.found:
             self.report(self._matched, "is not covered by any checkpoint, nor are those after it")
 
-    def _head(self, heads: list[Row]) -> None:
-        size = self._next_seq
+    def _head(self, tree: Regrown, heads: Sequence[Row]) -> None:
+        size = self.size
         if not heads:
             if size:
                 self.report(None, "the head of the log is missing")
@@ -222,24 +239,26 @@ class _Run:
             missing = isinstance(head.size, int) and head.size > size
             text = f"the head of the log says {head.size!r} entries, the record has {size}"
             self.report(size if missing else None, f"is missing: {text}" if missing else text)
-        elif head.peaks != b"".join(self.tree.peaks) and not self._broken:
+        elif head.peaks != tree.peaks and not self._problems.broken:
             self.report(None, "the head of the log does not fit the entries")
 
     # --- entries ---
 
-    def _belongs(self, row: Row) -> bool:
+    def _belongs(self, tree: Regrown, row: Row) -> bool:
         """Whether the row can be an entry; a gap before it is reported."""
-        expected = self._next_seq
+        expected = self.size
         if not isinstance(row.seq, int) or row.seq < expected:
             self.report(row.seq if isinstance(row.seq, int) else expected, "has a number that no entry can have here")
             return False
         if row.seq > expected:
             self.report(expected, f"is missing: entry {row.seq} comes next")
-            self._dense = False
-        self._next_seq = row.seq + 1
+            tree.dense = False
+        self.size = row.seq + 1
+        if row.seq < self._pruned.minimum:
+            self._unfinished += self._pruned.allows(row.seq)
         return True
 
-    def _entry(self, connection: Connection, row: Row, bodies: Ahead) -> None:
+    def _entry(self, tree: Regrown, row: Row, bodies: Ahead) -> None:
         seq, leaf = row.seq, row.leaf
         hashed = merkle.leaf_hash(leaf) if isinstance(leaf, bytes) else b""
         same = row.leaf_hash == hashed
@@ -254,8 +273,7 @@ class _Run:
             if same:  # else the time is not to be believed, nor compared with the next
                 self._time(seq, fields.get("at"))
         self._entry_bodies(seq, fields or {}, bodies)
-        self.tree.append(hashed or bytes(DIGEST_SIZE))
-        self._push(connection, 0, hashed or bytes(DIGEST_SIZE))
+        tree.append(hashed or bytes(DIGEST_SIZE))
 
     def _time(self, seq: int, at: object) -> None:
         if not isinstance(at, str) or not TIME.fullmatch(at):
@@ -300,7 +318,7 @@ class _Run:
             yield "was changed: the sealed content does not have its digest"
         elif sha256(wrapped_key + lookup).hex() != facts.get("row_sha256"):
             yield "was changed: its key or look-up value does not have its digest"
-        elif self._vault is not None:
+        elif self._vault is not None and not self._pruned.allows(body.seq):  # the keys of pruned content go first
             try:
                 content = self._vault.open(facts, ciphertext, wrapped_key, entry_id=entry_id, role=body.role)
             except EvidenceError as error:
@@ -309,53 +327,24 @@ class _Run:
             if len(content.data) != facts.get("len") or self._vault.lookup(content, facts.get("key_ref")) != lookup:
                 yield "is not what its length or look-up value say"
 
-    # --- the tree ---
-
-    def _push(self, connection: Connection, level: int, hashed: bytes) -> None:
-        if level == len(self._edge):
-            self._edge.append([])
-        hashes = self._edge[level]
-        hashes.append(hashed)
-        if len(hashes) == merkle.TILE_WIDTH:
-            self._tile(connection, level, hashes)
-            self._push(connection, level + 1, merkle.perfect_root(hashes))
-            hashes.clear()
-
-    def _tile(self, connection: Connection, level: int, hashes: list[bytes]) -> None:
-        """Compare a stored tile with the recomputed hashes; the lowest level names the very entry."""
-        count = self.tree.size >> (merkle.TILE_HEIGHT * level)
-        index = (count - 1) // merkle.TILE_WIDTH
-        if not self._dense:
-            return
-        query = select(LogTile.hashes).where(LogTile.level == level, LogTile.idx == index)
-        stored = connection.execute(query).scalar_one_or_none()
-        self._tiles += stored is not None
-        if stored == b"".join(hashes):
-            return
-        if not isinstance(stored, bytes) or len(stored) != DIGEST_SIZE * len(hashes):
-            self.report(None, f"the tile {level}/{index} of tree hashes is missing or has a wrong length")
-        theirs = merkle.split(stored) if isinstance(stored, bytes) else []
-        wrong = [offset for offset, (one, two) in enumerate(zip(hashes, theirs, strict=False)) if one != two]
-        for offset in wrong if len(theirs) == len(hashes) else wrong[:1]:  # a shift makes all that follows differ
-            first = (index * merkle.TILE_WIDTH + offset) << (merkle.TILE_HEIGHT * level)
-            covered = range(first, first + (1 << (merkle.TILE_HEIGHT * level)))
-            if not any(seq in covered for seq in self._broken):
-                self.report(first, f"is not what the tree recorded (tile {level}/{index}, hash {offset})")
-
     # --- checkpoints ---
 
-    def _reach(self, notes: Ahead) -> None:
+    def _reach(self, tree: Regrown, notes: Ahead) -> None:
         """Check what claims to describe the tree at its present size."""
-        size = self._next_seq
+        size = self.size
         while (row := notes.peek()) is not None and _at_most(row.size, size):
             notes.take()
             if row.size != size:
                 self.report(None, f"a checkpoint says it covers {row.size!r} entries, which no checkpoint can")
-            self._checkpoint(row, self.tree.root() if self._dense else None)
-        if self._kept is not None and self._kept.size == size and self._dense and self._kept.root != self.tree.root():
+            self._checkpoint(row, tree.root() if tree.dense else None)
+        if not tree.dense:
+            return
+        if self._kept is not None and self._kept.size == size and self._kept.root != tree.root():
             self.report(
                 None, f"the first {size} entries are not those of the checkpoint kept earlier: history was rewritten"
             )
+        if self._pruned.minimum == size:
+            self._pruned_root = tree.root().hex()
 
     def _checkpoint(self, row: Row, root: bytes | None) -> None:
         name = f"the checkpoint at {row.size!r} entries"

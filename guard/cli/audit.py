@@ -8,7 +8,6 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ from sqlalchemy import Engine, make_url
 
 from guard import settings
 from guard.audit import access
-from guard.audit.draft import timestamp
 from guard.audit.read import Entry, Reader
 from guard.audit.rotation import first_keys, log_vkeys
 from guard.audit.timestamp import Anchors
@@ -26,7 +24,7 @@ from guard.audit.verify import Progress, Report, verify
 from guard.audit.vouched import Known
 from guard.audit.witness import witness_vkeys
 from guard.cli import inbox
-from guard.cli.erasure import By, reader_name
+from guard.cli.erasure import By, moment, reader_name
 from guard.cli.options import HomeOption, JsonOption, StoreOption, open_log
 from guard.cli.show import console, harmless, print_json
 from guard.digest import label
@@ -154,12 +152,14 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """List entries, newest first."""
-    span = {"since": _moment(since), "until": _moment(until)}
+    span = {"since": moment(since), "until": moment(until)}
     with _opened(store, home) as (config, engine):
         person = _pseudonym(config, subject) if subject is not None else None
-        entries = Reader(engine).latest(
+        reader = Reader(engine)
+        entries = reader.latest(
             limit, before=before, kind=kind, state=state, action=action, text=text, subject=person, **span
         )
+        pruned = reader.pruned() if len(entries) < limit else None  # the list goes back to where the record begins
     if as_json:
         for entry in entries:
             print_json(_summary(entry), indent=None)
@@ -167,6 +167,8 @@ def search(
         console().print(_table(entries))
     else:
         typer.echo("no entries match", err=True)
+    if pruned and pruned.minimum:
+        typer.echo(f"note: entries below {pruned.minimum} were pruned, as entry {pruned.by} says", err=True)
 
 
 @app.command()
@@ -278,17 +280,12 @@ def _remember(place: Path, note: str) -> None:
         raise ConfigError(f"cannot write {place}: {error.strerror}; use --no-remember") from error
 
 
-def _moment(text: str | None) -> str | None:
-    try:
-        moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        raise ConfigError(f"{text!r} is not a time: write 2026-11-23 or 2026-11-23T14:00, in UTC") from None
-    return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC)) if moment else None
-
-
 def _require_entry(reader: Reader, seq: int) -> Entry:
     entry = reader.entry(seq)
     if entry is None:
+        pruned = reader.pruned()
+        if pruned.allows(seq):
+            raise EvidenceError(f"entry {seq} was pruned, as entry {pruned.by} says; receipts of it still verify")
         raise EvidenceError(f"there is no entry {seq}; the record has {reader.size()}")
     return entry
 
@@ -313,11 +310,20 @@ def _print_report(report: Report, compared: str | None, waiting: dict[str, Any] 
     if waiting is not None:
         problems = [{"entry": problem.seq, "what": problem.what} for problem in report.problems]
         data = {"ok": report.ok, "size": report.size, "root": report.root, "vouched": report.vouched}
-        data |= {"unchecked": report.unchecked, "first_broken": report.first_broken, "problems": problems}
+        data |= {
+            "unchecked": report.unchecked,
+            "minimum": report.minimum,
+            "first_broken": report.first_broken,
+            "problems": problems,
+        }
         print_json(data | {"inbox": waiting})
         return
     if report.ok:
         typer.echo(f"the record holds: {report.size} entries, root {report.root}")
+        if report.minimum:
+            typer.echo(f"entries below {report.minimum} were pruned; their hashes lead to the same root")
+        if report.unfinished:
+            typer.echo(f"{report.unfinished} of them are still there: repeat  guard audit prune  to finish")
         typer.echo(f"it extends {compared}" if compared else "compared with no earlier checkpoint")
         if report.vouched:
             typer.echo(f"signed by others under its checkpoints, and checked: {report.vouched}")

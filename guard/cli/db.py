@@ -12,7 +12,10 @@ from sqlalchemy import Engine
 
 from guard import settings
 from guard.cli.options import HomeOption, StoreOption
+from guard.cli.show import harmless
 from guard.store import engine as store
+from guard.store.partitions import make_room
+from guard.store.schema import drift
 
 app = typer.Typer(
     help="Make and change the tables of the store.",
@@ -28,6 +31,7 @@ def upgrade(store_url: StoreOption = None, home: HomeOption = None) -> None:
     with _opened(store_url, home, create=True) as engine:
         before = store.current(engine)
         store.upgrade(engine)
+        make_room(engine)
         after = store.current(engine)
     typer.echo(f"already at revision {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}")
 
@@ -52,6 +56,29 @@ def current(store_url: StoreOption = None, home: HomeOption = None) -> None:
     """Print the revision of the tables."""
     with _opened(store_url, home) as engine:
         typer.echo(store.current(engine) or "no tables: run  guard db upgrade")
+
+
+@app.command()
+def check(store_url: StoreOption = None, home: HomeOption = None) -> None:
+    """Compare tables, triggers, functions and rights with what this release makes. Exit code 1: they differ.
+
+    On PostgreSQL use the owner's URL: a second schema is made for comparing, and rolled back.
+    """
+    with _opened(store_url, home) as engine:
+        found = drift(engine)
+        store.require_current(engine)
+        revision = store.current(engine)
+    for line in found:
+        typer.echo(harmless(line))
+    if found:
+        typer.echo(
+            "THE SCHEMA IS NOT THAT OF THE RELEASE: find out who changed it, then verify the record with  guard audit verify",
+            err=True,
+        )
+        raise typer.Exit(1)
+    typer.echo(
+        f"the schema is that of revision {revision}: tables, triggers, functions and rights are as they should be"
+    )
 
 
 @contextmanager

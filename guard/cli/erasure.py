@@ -1,4 +1,4 @@
-"""`guard audit erase`, `hold`, `release-hold`, `retain` and `reidentify`: what must go, what must stay, who sees who it was."""
+"""`guard audit erase`, `hold`, `release-hold`, `retain`, `prune`, `reidentify`: what must go and stay, who sees who it was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("hold")(hold)
     app.command("release-hold")(release_hold)
     app.command("retain")(retain)
+    app.command("prune")(prune)
     app.command("reidentify")(reidentify_command)
 
 
@@ -111,6 +113,49 @@ def retain(
     _print(done, as_json, "would erase" if dry_run else "erased")
 
 
+def prune(
+    reason: Reason,
+    *,
+    before: Annotated[
+        str | None, typer.Option(help="Entries recorded before this UTC time, such as 2026-11-23.")
+    ] = None,
+    below: Annotated[int | None, typer.Option(help="Entries below this number.", min=0)] = None,
+    exempt: Annotated[
+        str, typer.Option(help="Why entries younger than six months need not be kept; the record shows it.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    by: By = None,
+    store: StoreOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove whole old entries for good, but for those of keys and policies; every proof and receipt still holds.
+
+    Repeat it to finish an interrupted one. On PostgreSQL it needs the owner's URL (--store). Make a backup first.
+    """
+    from guard.audit.erase import Why
+    from guard.audit.prune import prune as run
+
+    if (before is None) == (below is None):
+        raise ConfigError("say what to prune: either --before or --below")
+    with _log(store, home) as (log, _):
+        why = Why(reader_name(by), reason, code="retention", basis="GDPR Art. 5(1)(e)")
+        cut = run(log, why, below=below, before=moment(before), exempt=exempt, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(cut))
+        return
+    verb = "would prune" if dry_run else "pruned"
+    where = f"; the record says so in entry {cut.by}" if cut.by is not None else ""
+    typer.echo(
+        harmless(
+            f"{verb} {cut.entries} entries below {cut.minimum} with {cut.bodies} contents, and destroyed {cut.keys} keys{where}"
+        )
+        if cut.entries
+        else "there was nothing to prune"
+    )
+    _say_scrubbed(cut.scrubbed)
+
+
 def reidentify_command(
     request: Annotated[str, typer.Argument(metavar="REQUEST", help="The request whose pseudonyms they are.")],
     reason: Reason,
@@ -133,6 +178,17 @@ def reidentify_command(
     with _log(store, home) as (log, config):
         text = reidentify(log, KeyRing(config.keys), request, content.text, by=reader_name(by), reason=reason)
     write_content(Text(text.removesuffix("\n")))
+
+
+def moment(text: str | None) -> str | None:
+    """A time that people type, in UTC, as the record writes it."""
+    from guard.audit.draft import timestamp
+
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a time: write 2026-11-23 or 2026-11-23T14:00, in UTC") from None
+    return timestamp(found if found.tzinfo else found.replace(tzinfo=UTC)) if found else None
 
 
 def span(text: str) -> timedelta:
@@ -181,7 +237,11 @@ def _print(done: Done, as_json: bool, verb: str = "erased") -> None:
         if done.bodies or done.keys
         else "there was nothing to erase"
     )
-    if not done.scrubbed:
+    _say_scrubbed(done.scrubbed)
+
+
+def _say_scrubbed(scrubbed: bool) -> None:
+    if not scrubbed:
         typer.echo(
             "note: the database's files may still hold encrypted copies, since somebody was reading or writing:"
             " run the same command again",

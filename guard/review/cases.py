@@ -235,7 +235,7 @@ def _require(engine: Engine, case_id: str) -> Case:
     with reading(engine) as connection:
         found = _read(connection, case_id)
     if found is None:
-        raise ReviewError(f"there is no case {case_id}; `guard review list` shows the open ones")
+        raise ReviewError(f"there is no case {case_id} (any more); `guard review list` shows the open ones")
     return found
 
 

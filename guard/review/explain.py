@@ -47,6 +47,7 @@ _KINDS = {
     "erasure": "Erasure",
     "hold": "Legal hold",
     "release_hold": "End of legal hold",
+    "prune": "Pruning",
 }
 
 

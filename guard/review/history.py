@@ -85,6 +85,7 @@ def title(entry: Entry) -> str:
         "erasure": "Content erased",
         "hold": "Legal hold set",
         "release_hold": "Legal hold released",
+        "prune": "Old entries removed",
     }.get(entry.kind, "Entry")
 
 

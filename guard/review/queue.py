@@ -102,5 +102,7 @@ def get(engine: Engine, case_id: str) -> Case:
     with reading(engine) as connection:
         row = connection.execute(select(*COLUMNS).where(ReviewCase.id == case_id)).first()
     if row is None:
-        raise ReviewError("there is no such case; it may belong to another database. Go back to the queue")
+        raise ReviewError(
+            "there is no such case; it may belong to another database, or it was pruned. Go back to the queue"
+        )
     return Case(*row)

@@ -28,6 +28,8 @@ def replay(entries: Iterable[tuple[int, str, Mapping[str, Any]]]) -> dict[str, C
             continue
         if fields.get("state") == "held":
             cases[case_id] = _opened(seq, at, fields)
+        elif case_id not in cases:
+            continue  # what opened it was pruned, and the case with it
         elif kind == "claim":
             until = later(at, fields["lease_seconds"])
             cases[case_id] = replace(cases[case_id], assignee=fields["reviewer"], lease_until=until)

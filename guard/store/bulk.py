@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Executable, Integer, LargeBinary, Table, Text
@@ -28,9 +28,10 @@ def insert_rows(connection: Connection, table: Any, rows: Sequence[tuple[Any, ..
         connection.exec_driver_sql(statement, list(rows))
 
 
-def stream(connection: Connection, query: Executable, at_once: int) -> Iterator[Any]:
-    """Rows without holding all of them in memory."""
-    return iter(connection.execute(query, execution_options={"yield_per": at_once}))
+def stream(connection: Connection, query: Executable, at_once: int) -> Generator[Any]:
+    """Rows without holding all of them in memory. Close it (`contextlib.closing`) where not all of them may be taken."""
+    with connection.execute(query, execution_options={"yield_per": at_once}) as rows:
+        yield from rows
 
 
 class Ahead:

@@ -22,7 +22,7 @@ from guard.store.failure import explain, is_missing_table
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"  # the newest revision; a constant, so that a start does not import Alembic
+HEAD = "0007"  # the newest revision; a constant, so that a start does not import Alembic
 LOCK_SECONDS = 30
 _COMPACT_BELOW = 1 << 30  # bytes: some seconds of work, in which writers wait
 _MIGRATION_LOCK = 0x67656E67  # any number will do, as long as every genguard process uses the same
@@ -243,6 +243,16 @@ def downgrade(engine: Engine, revision: str) -> None:
             command.downgrade(config, revision)
     except CommandError as error:
         raise ConfigError(f"cannot downgrade to {revision!r}: {error}") from error
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Make the schema of `revision` in the transaction of `connection`, which the caller ends."""
+    from alembic import command
+
+    with _ALEMBIC:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def current(engine: Engine) -> str | None:

@@ -22,6 +22,10 @@ _ADVICE = (
     (("readonly database", "25006"), "the database is read-only: check the owner and mode of the file and its folder"),
     (("unable to open database",), "the database cannot be opened: check the path, its folder and their permissions"),
     (("42501",), "the database user lacks privileges on genguard's tables: grant SELECT and INSERT, see the README"),
+    (
+        ("no partition of relation",),
+        "there is no partition for new entries: run  guard db upgrade  as the tables' owner",
+    ),
     (("append-only",), "the record is append-only: entries are never changed or removed"),
 )
 _DAMAGE = ("malformed", "not a database", "disk I/O error", "no such column", "corrupt", "XX001", "XX002")
@@ -65,9 +69,9 @@ def is_damage(error: SQLAlchemyError) -> bool:
 
 
 def is_missing_table(error: SQLAlchemyError) -> bool:
-    """Whether a statement failed because the schema was never made."""
+    """Whether a statement failed because the schema was never made, or not to the end."""
     symptom = _symptom(error)
-    return "no such table" in symptom or "42P01" in symptom
+    return any(fragment in symptom for fragment in ("no such table", "42P01", "42883"))
 
 
 def _symptom(error: SQLAlchemyError) -> str:

@@ -2,16 +2,36 @@
 
 `log_entry` is append-only and holds commitments, never content; `log_body` holds the sealed content and is the only table
 that may be erased. Hashed bytes live in BLOB/bytea columns and are never parsed by the database.
+
+On PostgreSQL, entries and bodies are partitioned by ranges of `seq`, so that what is pruned can be dropped as a whole. There
+a reference to an entry cannot be a foreign key (dropping would have to look through everything that refers), and an id is
+unique within a partition only; the verifier looks for both.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, SmallInteger, Text, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")
+_PARTITIONED = {"sqlite_strict": True, "postgresql_partition_by": "RANGE (seq)"}
+
+
+def _of_an_entry() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["seq"], ["log_entry.seq"]).ddl_if(dialect="sqlite")
 
 
 class Base(DeclarativeBase):
@@ -57,6 +77,7 @@ class LogEntry(Leaf, Base):
 
     __tablename__ = "log_entry"
     __table_args__ = (
+        UniqueConstraint("id").ddl_if(dialect="sqlite"),
         Index("ix_log_entry_request_id", "request_id"),
         Index("ix_log_entry_occurred_at", "occurred_at"),
         Index("ix_log_entry_kind_seq", "kind", "seq"),
@@ -68,11 +89,11 @@ class LogEntry(Leaf, Base):
             sqlite_where=text("subject IS NOT NULL"),
             postgresql_where=text("subject IS NOT NULL"),
         ),
-        {"sqlite_strict": True},
+        _PARTITIONED,
     )
 
     seq: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
-    id: Mapped[str] = mapped_column(Text, unique=True)
+    id: Mapped[str] = mapped_column(Text)
 
 
 class LogOnce(Base):
@@ -115,9 +136,9 @@ class LogBody(Base):
     """Sealed content of an entry: `role` is prompt, output or release. Erasing empties the row and destroys its key."""
 
     __tablename__ = "log_body"
-    __table_args__ = (Index("ix_log_body_lookup", "lookup"), {"sqlite_strict": True})
+    __table_args__ = (_of_an_entry(), Index("ix_log_body_lookup", "lookup"), _PARTITIONED)
 
-    seq: Mapped[int] = mapped_column(BigKey, ForeignKey("log_entry.seq"), primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
     role: Mapped[str] = mapped_column(Text, primary_key=True)
     ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
     wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -160,6 +181,7 @@ class ReviewCase(Base):
 
     __tablename__ = "review_case"
     __table_args__ = (
+        _of_an_entry(),
         Index(
             "ix_review_case_open",
             "severity",
@@ -172,7 +194,7 @@ class ReviewCase(Base):
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    seq: Mapped[int] = mapped_column(BigKey, ForeignKey("log_entry.seq"), unique=True)
+    seq: Mapped[int] = mapped_column(BigKey, unique=True)
     request_id: Mapped[str] = mapped_column(Text, index=True)
     stage: Mapped[str] = mapped_column(Text)
     kind: Mapped[str] = mapped_column(Text)

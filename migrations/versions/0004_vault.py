@@ -13,6 +13,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+AT_ONCE = 1000  # leaves, of up to 64 kB, in memory
 KNOWN = sa.text("subject IS NOT NULL")
 ENTRY = sa.table("log_entry", sa.column("seq", sa.BigInteger), sa.column("leaf", sa.LargeBinary), sa.column("subject"))
 SQLITE_TRIGGER = """
@@ -33,16 +34,16 @@ def upgrade() -> None:
 
 def _fill() -> None:
     bind = op.get_bind()
-    named = []
-    for seq, leaf in bind.execute(sa.select(ENTRY.c.seq, ENTRY.c.leaf)):
-        if b'"subject"' in leaf and isinstance(subject := _subject(leaf), str):
-            named.append({"at": seq, "to": subject})
-    if not named:
-        return
     lite = bind.dialect.name == "sqlite"
     op.execute("DROP TRIGGER log_entry_no_update" if lite else "ALTER TABLE log_entry DISABLE TRIGGER USER")
     change = sa.update(ENTRY).where(ENTRY.c.seq == sa.bindparam("at")).values(subject=sa.bindparam("to"))
-    bind.execute(change, named)
+    query = sa.select(ENTRY.c.seq, ENTRY.c.leaf).order_by(ENTRY.c.seq).limit(AT_ONCE)
+    last = -1
+    while rows := bind.execute(query.where(ENTRY.c.seq > last)).all():
+        last = rows[-1].seq
+        found = ((seq, _subject(leaf)) for seq, leaf in rows if b'"subject"' in leaf)
+        if named := [{"at": seq, "to": subject} for seq, subject in found if isinstance(subject, str)]:
+            bind.execute(change, named)
     op.execute(SQLITE_TRIGGER if lite else "ALTER TABLE log_entry ENABLE TRIGGER USER")
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from guard.audit.draft import Draft
 from guard.audit.log import Log
 from guard.audit.read import Reader
 from guard.digest import JSON
 from guard.keys import KeyRing
+from guard.store.engine import writing
+from guard.store.partitions import TABLES, WIDTH, partitions
 from guard.types import Content, Image, Text, new_id
 
 
@@ -44,3 +46,18 @@ def draft() -> Callable[..., Draft]:
         return Draft("generation", request_id or new_id(), fields, bodies)
 
     return make
+
+
+@pytest.fixture
+def narrow(engine: Engine) -> Engine:
+    """The same database with partitions of 512 entries, on PostgreSQL."""
+    if engine.dialect.name == "postgresql":
+        with writing(engine) as connection:
+            for table in TABLES:
+                for part in partitions(connection, table):
+                    connection.execute(text(f"DROP TABLE {part.name}"))
+            made = connection.execute(text("SELECT pg_get_functiondef('log_make_room'::regproc)")).scalar_one()
+            assert str(WIDTH) in made
+            connection.exec_driver_sql(made.replace(str(WIDTH), "512"))
+            connection.execute(text("SELECT log_make_room()"))
+    return engine

@@ -8,7 +8,8 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guard.audit.checkpoint import Checkpoint, split_note
-from guard.audit.sweep import sweep, whole
+from guard.audit.quick import whole
+from guard.audit.sweep import sweep
 from guard.audit.verify import Report, verify
 from guard.audit.vouched import NOBODY, Known
 from guard.store.engine import integrity, snapshot

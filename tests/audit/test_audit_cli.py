@@ -361,3 +361,36 @@ def test_tables_with_entries_in_the_inbox_are_not_taken_down(durable_log: Log) -
         connection.execute(text("INSERT INTO log_inbox VALUES ('i', 'check', 't', NULL, NULL, NULL, '', '')"))
     with pytest.raises(ConfigError, match="entries of the release before"):
         run("db", "upgrade")
+
+
+def test_pruning_at_the_terminal(cli_log: Log, home: Path, tmp_path: Path) -> None:
+    cli_log.append([Draft("check", f"c{number}", {}, {"output": Text("x")}) for number in range(300)])
+    (tmp_path / "old.proof").write_text(run("audit", "proof", "7").stdout)
+    with pytest.raises(ConfigError, match="either --before or --below"):
+        run("audit", "prune", "--reason", "old")
+    with pytest.raises(ConfigError, match="not a time"):
+        run("audit", "prune", "--before", "yesterday", "--reason", "old")
+    with pytest.raises(ConfigError, match="--exempt"):
+        run("audit", "prune", "--below", "300", "--reason", "old")
+    now = ("--below", "300", "--reason", "old", "--exempt", "no high-risk system", "--by", "kim")
+    assert "would prune 256 entries below 256 with 261 contents" in run("audit", "prune", *now, "--dry-run").stdout
+    done = run("audit", "prune", *now).stdout
+    assert (
+        "pruned 256 entries below 256 with 261 contents, and destroyed 0 keys; the record says so in entry 305" in done
+    )
+    assert "nothing to prune" in run("audit", "prune", *now).stdout
+    assert json.loads(run("audit", "prune", *now, "--json").stdout)["minimum"] == 256
+    verified = run("audit", "verify", "--content")
+    assert verified.exit_code == 0, verified.output
+    assert "entries below 256 were pruned" in verified.stdout
+    assert json.loads(run("audit", "verify", "--json").stdout)["minimum"] == 256
+    for words in (["show", "7"], ["proof", "7"]):
+        with pytest.raises(EvidenceError, match=r"entry 7 was pruned, as entry 305 says; receipts of it still verify"):
+            run("audit", *words)
+    with pytest.raises(EvidenceError, match="there is no entry 999"):
+        run("audit", "show", "999")
+    assert "holds: entry 7 of" in run("audit", "verify-receipt", str(tmp_path / "old.proof")).stdout
+    assert json.loads(run("audit", "show", "305").stdout)["exempt"] == "no high-risk system"
+    assert "entries below 256 were pruned, as entry 305 says" in run("audit", "search", "c3").stderr
+    assert "note" not in run("audit", "search", "--limit", "5").stderr
+    assert "exported 306 entries" in run("audit", "export", str(tmp_path / "out")).stdout

@@ -23,10 +23,11 @@ from guard.audit.erase import Done, Where, Why, _erase, erase_entries, erase_sub
 from guard.audit.erased import Erased, pieces
 from guard.audit.keystore import LocalKeys
 from guard.audit.log import Appended, Log
+from guard.audit.quick import whole
 from guard.audit.read import Reader
 from guard.audit.receipt import verify_receipt
 from guard.audit.spent import KEY_REF
-from guard.audit.sweep import sweep, whole
+from guard.audit.sweep import sweep
 from guard.audit.vault import Sealed, Vault
 from guard.audit.verify import Report, verify
 from guard.errors import CallerError, ConfigError, EvidenceError, KeyFileError, LegalHold, RecordError

@@ -15,9 +15,10 @@ from sqlalchemy import Engine
 from guard.audit.draft import Draft
 from guard.audit.erase import erase_subject, retain
 from guard.audit.log import Log
+from guard.audit.problems import Problem
 from guard.audit.read import Reader
 from guard.audit.rotation import log_vkeys
-from guard.audit.verify import Problem, verify
+from guard.audit.verify import verify
 from guard.keys import KeyRing
 from guard.types import Text
 from tests.audit.appender import WHY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, event, inspect, select, text
 
 from guard import bundled
 from guard.audit.draft import Draft
@@ -22,22 +23,11 @@ from guard.errors import ConfigError, NotMigrated, RecordError
 from guard.keys import KeyRing
 from guard.store import engine as store
 from guard.store.engine import open_engine, reading, writing
+from guard.store.partitions import WIDTH, partitions
+from guard.store.schema import describe
 from guard.store.tables import Base, LogEntry
 
 Maker = Callable[..., Draft]
-
-POSTGRESQL_SCHEMA = """
-    SELECT c.relname, 'column', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
-           coalesce(pg_get_expr(d.adbin, d.adrelid), '')
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
-    UNION ALL
-    SELECT conrelid::regclass::text, 'constraint', conname, pg_get_constraintdef(oid), '', ''
-    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-    UNION ALL
-    SELECT tablename, 'index', indexname, indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public'
-"""
 
 
 def scripts() -> ScriptDirectory:
@@ -46,23 +36,23 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def schema(connection: Connection) -> set[tuple[str, ...]]:
-    """The whole schema as the database tells it, without Alembic's own table and the triggers."""
-    if connection.dialect.name == "sqlite":
-        rows = connection.execute(text("SELECT tbl_name, type, name, sql FROM sqlite_master WHERE type != 'trigger'"))
-        found = {(row[0], row[1], row[2], normalised(row[3])) for row in rows}
-    else:
-        found = {tuple(row) for row in connection.execute(text(POSTGRESQL_SCHEMA))}
-    return {row for row in found if row[0] != "alembic_version"}
+def schema(connection: Connection, *, triggers: bool = True) -> dict[str, dict[str, str]]:
+    """The tables as the database tells it."""
+    return {
+        table: {what: made for what, made in facts.items() if triggers or not what.startswith("trigger")}
+        for table, facts in describe(connection).tables.items()
+    }
 
 
-def normalised(sql: str | None) -> str:
-    """Definitions may come in another order and with other white space."""
-    words = " ".join((sql or "").split())
-    head, _, rest = words.partition("(")
-    body, _, tail = rest.rpartition(")")
-    parts = re.split(r", (?=[A-Z]|\w+ [A-Z])", body)
-    return f"{head.strip()} ({'; '.join(sorted(part.strip() for part in parts))}) {tail.strip()}"
+def table_names(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def declared_only(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+    """Partitions are no tables of their own; constraints that SQLite alone has are no constraints of PostgreSQL."""
+    table = name if kind == "table" else getattr(getattr(thing, "table", None), "name", None)
+    elsewhere = kind in ("foreign_key_constraint", "unique_constraint") and getattr(thing, "_ddl_if", None)
+    return not re.fullmatch(r"log_(entry|body)_\d+_\d+", str(table)) and not elsewhere
 
 
 @pytest.fixture
@@ -79,16 +69,18 @@ def test_the_head_that_the_code_names_is_the_only_one() -> None:
 
 def test_migrating_makes_the_declared_schema(empty: Engine) -> None:
     with writing(empty) as connection:
-        assert schema(connection) == set()
+        assert table_names(connection) == set()
         Base.metadata.create_all(connection)
         declared = schema(connection)
         Base.metadata.drop_all(connection)
     store.upgrade(empty)
     with reading(empty) as connection:
-        migrated = schema(connection)
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        migrated = schema(connection, triggers=False)
+        partitioned = {"include_object": declared_only} if connection.dialect.name == "postgresql" else {}
+        context = MigrationContext.configure(connection, opts=partitioned)
+        assert compare_metadata(context, Base.metadata) == []
     assert migrated == declared
-    assert len({row[0] for row in declared}) == len(Base.metadata.tables)
+    assert set(declared) == set(Base.metadata.tables)
 
 
 def test_tables_are_strict_on_sqlite(tmp_path: Path) -> None:
@@ -107,7 +99,7 @@ def test_up_down_and_up_again_with_data(url: str, keys: KeyRing, draft: Maker) -
         store.downgrade(engine, revision.down_revision or "base")  # type: ignore[arg-type]
         store.upgrade(engine, revision.revision)
     with reading(engine) as connection:
-        before = schema(connection)
+        before = describe(connection)
     log = Log(engine, keys)
     log.append([draft() for _ in range(3)])
     assert verify(engine, log.vkey).size == 3
@@ -115,7 +107,7 @@ def test_up_down_and_up_again_with_data(url: str, keys: KeyRing, draft: Maker) -
     store.downgrade(engine, "base")
     assert store.current(engine) is None
     with reading(engine) as connection:
-        assert schema(connection) == set()
+        assert table_names(connection) == set()
     with pytest.raises(NotMigrated, match="guard db upgrade"):
         store.require_current(engine)
     with pytest.raises(NotMigrated, match="guard db upgrade"):
@@ -125,20 +117,83 @@ def test_up_down_and_up_again_with_data(url: str, keys: KeyRing, draft: Maker) -
     store.upgrade(engine)
     store.require_current(engine)
     with reading(engine) as connection:
-        assert schema(connection) == before
+        assert describe(connection) == before
     assert log.append([draft()])[0].seq == 0
     assert verify(engine, log.vkey).ok
     engine.dispose()
 
 
+def test_subjects_are_filled_in_some_at_a_time(url: str, keys: KeyRing, draft: Maker) -> None:
+    """Millions of leaves do not fit into memory."""
+    engine = open_engine(url)
+    log = Log(engine, keys)
+    for start in range(0, 2500, 500):
+        log.append([replace(draft(), bodies={}, subject=f"s:{number}") for number in range(start, start + 500)])
+    log.append([Draft("check", None, {"text": '"subject"'})])
+    store.downgrade(engine, "0003")
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    store.upgrade(engine)
+    assert sum("log_entry.leaf" in statement for statement in statements) == 4  # three parts, and nothing left
+    with reading(engine) as connection:
+        subjects = connection.execute(select(LogEntry.subject).order_by(LogEntry.seq)).scalars().all()
+    assert subjects == [*(f"s:{number}" for number in range(2500)), None]
+    assert verify(engine, log.vkey).ok
+    engine.dispose()
+
+
+def test_partitions_are_made_of_the_tables_that_are_there_and_back(narrow: Engine, keys: KeyRing, draft: Maker) -> None:
+    """Up and down with data in several partitions; rights that were given stay given."""
+    if narrow.dialect.name == "sqlite":
+        return
+    with writing(narrow) as connection:
+        connection.execute(text("DROP ROLE IF EXISTS reader"))
+        connection.execute(text("CREATE ROLE reader"))
+        connection.execute(text("GRANT SELECT ON log_entry, log_body TO reader"))
+        connection.execute(text("GRANT UPDATE ON log_body TO PUBLIC"))
+    log = Log(narrow, keys)
+    for _ in range(3):
+        log.append([draft() for _ in range(400)])
+    before = verify(narrow, log.vkey)
+    assert len(held(narrow)) >= 3
+
+    def grants() -> set[tuple[str, ...]]:
+        query = "SELECT grantee, table_name, privilege_type FROM information_schema.role_table_grants"
+        where = " WHERE table_name IN ('log_entry', 'log_body') AND grantee IN ('reader', 'PUBLIC')"
+        with reading(narrow) as connection:
+            return {tuple(row) for row in connection.execute(text(query + where))}
+
+    given = {
+        ("reader", "log_entry", "SELECT"), ("reader", "log_body", "SELECT"), ("PUBLIC", "log_body", "UPDATE")
+    }  # fmt: skip
+    assert grants() == given
+    store.downgrade(narrow, "0004")
+    assert (held(narrow), grants()) == ([], given)
+    assert verify(narrow, log.vkey) == before
+    store.upgrade(narrow)
+    assert (held(narrow), grants()) == ([(0, WIDTH), (WIDTH, 2 * WIDTH)], given)
+    log.append([draft() for _ in range(10)])
+    assert verify(narrow, log.vkey, against=before.checkpoint).ok
+    with pytest.raises(RecordError, match="append-only"), writing(narrow) as connection:
+        connection.execute(text("UPDATE log_entry SET kind = 'x' WHERE seq = 7"))
+    with writing(narrow) as connection:
+        connection.execute(text("DROP OWNED BY reader"))
+        connection.execute(text("DROP ROLE reader"))
+
+
+def held(engine: Engine) -> list[tuple[int, int]]:
+    with reading(engine) as connection:
+        return [(it.first, it.beyond) for it in partitions(connection)]
+
+
 def test_a_failing_migration_changes_nothing(empty: Engine) -> None:
     with writing(empty) as connection:
         connection.execute(text("CREATE TABLE review_case (x INTEGER)"))
-        before = schema(connection)
+        before = schema(connection), table_names(connection)
     with pytest.raises(RecordError):
         store.upgrade(empty)
     with reading(empty) as connection:
-        assert schema(connection) == before
+        assert (schema(connection), table_names(connection)) == before
     assert store.current(empty) is None
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import Engine, text
 
 from guard.audit.draft import Draft
 from guard.audit.log import Log
+from guard.audit.quick import sweep_all
 from guard.audit.read import Reader
-from guard.audit.sweep import sweep, sweep_all
+from guard.audit.sweep import sweep
 from guard.audit.verify import verify
 from guard.store.engine import share, snapshot, writing
 from guard.types import Text

@@ -599,7 +599,7 @@ def test_progress_is_reported(copy: Copy) -> None:
 
 
 def test_a_flood_of_problems_is_cut_off(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard.audit.verify.MAX_PROBLEMS", 10)
+    monkeypatch.setattr("guard.audit.problems.MAX_PROBLEMS", 10)
     copy.database.execute("UPDATE log_entry SET kind = 'x'")
     report = copy.verify()
     assert (len(report.problems), report.first_broken) == (10, 0)

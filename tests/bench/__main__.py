@@ -1,11 +1,14 @@
 """`make bench`: what the guard costs, as ratios measured side by side in one run.
 
-Rounds alternate between the two sides, so that a machine that slows down slows both; the table gives medians.
+Rounds alternate between the two sides, so that a machine that slows down slows both; the table gives medians. The part
+`faults` is no measurement: it repeats what kills writers in the ordinary tests some thousand times.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -67,11 +70,27 @@ def flow(folder: Path) -> Iterator[Line]:
         )
 
 
+KILLED = (
+    "test_faults.py::test_killed_writers_lose_nothing_that_they_acknowledged",
+    "test_kills.py::test_writers_and_erasers_that_are_killed_lose_nothing",
+)
+
+
+def faults() -> None:
+    """Kill writers and erasers, GUARD_TEST_KILLS times for each database (default 2000)."""
+    tests = [f"tests/audit/{test}" for test in KILLED]
+    env = {"GUARD_TEST_KILLS": "2000", **os.environ}
+    subprocess.run([sys.executable, "-m", "pytest", "-v", "--durations=0", *tests], env=env, check=True)
+
+
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record, checks), or all."""
+    """Measure and print `parts` (flow, record, checks, faults), or all."""
     with tempfile.TemporaryDirectory() as folder:
         made = {"flow": lambda: flow(Path(folder)), "record": record.lines, "checks": checks.lines}
-        for name in parts or made:
+        for name in parts or [*made, "faults"]:
+            if name == "faults":
+                faults()
+                continue
             table = Table(
                 "what", "µs", "beside", "µs", "ratio", "range", "target", title=f"{name}: medians of alternating rounds"
             )

@@ -21,12 +21,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from guard.audit import merkle
 from guard.audit.draft import Draft, prepare, timestamp, utcnow
+from guard.audit.erase import Why
 from guard.audit.log import Log
+from guard.audit.prune import prune
+from guard.audit.sweep import sweep
 from guard.audit.verify import verify
 from guard.digest import JSON
 from guard.keys import KeyRing
 from guard.store.bulk import insert_rows
-from guard.store.engine import open_engine, snapshot, upgrade, writing
+from guard.store.engine import downgrade, open_engine, snapshot, upgrade, writing
 from guard.store.tables import BigKey, LogBody, LogEntry
 from guard.types import Ack, Text, new_id
 from tests.bench.measure import Line, paired
@@ -176,6 +179,7 @@ def lines() -> Iterator[Line]:
             )  # fmt: skip
             yield per_row(world)
             yield from callers(world, folder)
+        yield from partitioned(made[1], folder)
         yield sealing(made[0])
         yield four_processes(made[1], folder)
         yield durable(made[1])
@@ -183,6 +187,8 @@ def lines() -> Iterator[Line]:
             yield verifying(world)
         yield proofs()
         yield overhead(made[0])
+        for world in made:
+            yield from pruned(world)
 
 
 def per_row(world: World) -> Line:
@@ -224,6 +230,61 @@ def flush(folder: Path, times: int = 100) -> list[float]:
         spent.append(time.perf_counter() - began)
     os.close(descriptor)
     return spent
+
+
+def partitioned(world: World, folder: Path) -> Iterator[Line]:
+    """What partitions cost, beside the same record in whole tables, as releases before revision 0007 had it."""
+    with world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CREATE DATABASE whole")
+    url = make_url(world.url).set(database="whole").render_as_string(hide_password=False)
+    whole = World("whole", url, folder)
+    downgrade(whole.engine, "0004")
+    with writing(whole.engine) as connection:  # the writer asks for room, of which a whole table has enough
+        connection.exec_driver_sql(
+            "CREATE FUNCTION log_make_room() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint << 61'"
+        )
+    yield paired(
+        f"PostgreSQL: {BATCH} entries sealed, in partitions", world.batch, "the same in whole tables", whole.batch,
+        rounds=15, target="≤ 1.10",
+    )  # fmt: skip
+    with writing(world.engine) as connection:
+        size = connection.exec_driver_sql("SELECT size FROM log_head").scalar_one()
+    while whole.log.append([draft()])[0].seq < size:
+        whole.batch()
+
+    def check(it: World) -> None:
+        assert verify(it.engine, it.log.vkey, jobs=1).ok
+
+    yield paired(
+        "PostgreSQL: verify, in partitions", lambda: check(world), "the same in whole tables", lambda: check(whole),
+        rounds=5, target="≤ 1.10",
+    )  # fmt: skip
+    whole.engine.dispose()
+
+
+def pruned(world: World) -> Iterator[Line]:
+    """Pruning an entry, and looking at the hash that it leaves; both beside looking at an entry that is there."""
+
+    def look() -> float:
+        began = time.perf_counter()
+        with snapshot(world.engine) as connection:
+            size: int = connection.exec_driver_sql("SELECT size FROM log_head").scalar_one()
+            assert sweep(connection, 0, size) is not None
+        return (time.perf_counter() - began) / size
+
+    whole = [look() for _ in range(3)]
+    began = time.perf_counter()
+    size = world.log.append([draft()])[0].seq
+    cut = prune(world.log, Why("bench", "a measurement"), below=size, exempt="a measurement")
+    spent = (time.perf_counter() - began) / cut.entries
+    assert verify(world.engine, world.log.vkey).minimum == cut.minimum
+    yield Line(f"{world.name}: pruning an entry", "looking at one", [(spent, whole[0])])
+    yield Line(
+        f"{world.name}: looking at one that was pruned",
+        "at one that is there",
+        [(look(), it) for it in whole],
+        "≤ 0.15",
+    )
 
 
 def sealing(world: World) -> Line:

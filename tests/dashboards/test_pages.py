@@ -433,6 +433,23 @@ def test_an_entry_that_does_not_exist(app: App, world: Any) -> None:
     assert "There is no such entry" in said(app("audit", entry="999"))
 
 
+def test_a_pruned_entry_says_so_and_the_verification_too(app: App, world: Any) -> None:
+    from guard.audit.draft import Draft
+    from guard.audit.erase import Why
+    from guard.audit.prune import prune
+
+    seed.blocked(world)
+    log = world.log
+    log.append([Draft("check", f"c{number}", {}) for number in range(300)])
+    cut = prune(log, Why("kim", "too old"), below=256, exempt="a test")
+    assert "This entry was pruned" in said(app("audit", entry="100"))
+    assert "Policy put on record" in said(app("audit", entry="0"))
+    assert "Old entries removed" in said(app("audit", entry=str(cut.by)))
+    at = app("audit")
+    at.button(key="verify").click().run()
+    assert "Entries below 256 were pruned, on record." in at.success[0].value
+
+
 # --- the overview ----------------------------------------------------------------------------------------------------
 
 
