@@ -1,4 +1,7 @@
-"""One person among a hundred thousand entries is erased: what the files then hold, and a backup made before."""
+"""One person among a hundred thousand entries is erased: what the files then hold, and a backup made before.
+
+A tenth of them on PostgreSQL, whose files keep what was sealed whatever their number.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ from guard.store.tables import LogBody, LogEntry, LogTile
 from guard.types import Content, Receipt, Text
 from tests.audit.residue import Needle, confirming, ends, present, written
 
-ENTRIES, HERS, OTHERS, AT_ONCE = 100_000, 400, 200, 1000
+ENTRIES, HERS, OTHERS, AT_ONCE = {"sqlite": 100_000, "postgresql": 10_000}, 400, 200, 1000
 ANN = "ann@example.org"
 
 
@@ -85,10 +88,10 @@ class Crowd:
 @pytest.fixture
 def crowd(engine: Engine, keys: KeyRing) -> Crowd:
     place, log, chance = Place.of(engine), Log(engine, keys), random.Random(17)
-    people = [log.vault.pseudonym(f"user-{number}") for number in range(OTHERS)]
-    ann, hers = log.vault.pseudonym(ANN), set(chance.sample(range(ENTRIES), HERS))
+    people, count = [log.vault.pseudonym(f"user-{number}") for number in range(OTHERS)], ENTRIES[engine.dialect.name]
+    ann, hers = log.vault.pseudonym(ANN), set(chance.sample(range(count), HERS))
     said: dict[int, dict[str, str]] = {}
-    for start in range(0, ENTRIES, AT_ONCE):
+    for start in range(0, count, AT_ONCE):
         drafts = []
         for seq in range(start, start + AT_ONCE):
             bodies: dict[str, Content] = {"output": Text(f"answer {seq}")}
@@ -101,7 +104,7 @@ def crowd(engine: Engine, keys: KeyRing) -> Crowd:
         log.append(drafts)
     said |= held(log, ann, chance)
     reader = Reader(engine)
-    seqs = [*chance.sample(list(said), 200), *chance.sample(range(ENTRIES), 100)]
+    seqs = [*chance.sample(list(said), 200), *chance.sample(sorted(set(range(count)) - hers), 100)]
     receipts = {seq: receipt for seq in seqs if (receipt := reader.receipt(seq)) is not None}
     return Crowd(log, said, receipts, place)
 
@@ -182,7 +185,7 @@ def test_nothing_of_a_person_is_left_among_a_hundred_thousand_entries(
         verify_receipt(receipt, log.vkey, leaf=entry.leaf)
         verify_receipt(newer, log.vkey, leaf=entry.leaf)
     if engine.dialect.name == "sqlite":  # once is enough: the tree is the same
-        assert every_inclusion_proof_holds(engine) == report.size > ENTRIES
+        assert every_inclusion_proof_holds(engine) == report.size > ENTRIES["sqlite"]
 
     # And the search would have found what a careless program writes down.
     with engine.begin() as connection:
