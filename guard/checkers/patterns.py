@@ -135,15 +135,16 @@ def surest(matches: Iterable[tuple[int, int, str, float]]) -> list[Match]:
     """
     kept: list[Match] = []
     reached: dict[float, int] = {}
-    for start, negative_end, negative_score, category in sorted(
-        {(start, -end, -score, category) for start, end, category, score in matches}
+    furthest = 0
+    for start, below_end, below_score, category in sorted(
+        {(match[0], -match[1], -match[3], match[2]) for match in matches}
     ):
-        end, score = -negative_end, -negative_score
-        for other, far in reached.items():
-            if far >= end and other >= score:
-                break
-        else:
-            kept.append(Match(start, end, category, score))
-        if reached.get(score, -1) < end:
-            reached[score] = end
+        end, score = -below_end, -below_score
+        if start >= furthest:
+            reached = {}
+        elif any(far >= end and other >= score for other, far in reached.items()):
+            continue
+        kept.append(Match(start, end, category, score))
+        reached[score] = max(end, reached.get(score, 0))
+        furthest = max(end, furthest)
     return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import lru_cache
 
 _VERHOEFF_TIMES = (
     "0123456789", "1234067895", "2340178956", "3401289567", "4012395678",
@@ -92,12 +93,14 @@ def icao(text: str) -> bool:
 
 def card(text: str) -> bool:
     """A payment card: an issuer's range at a length that it uses, and Luhn."""
-    return luhn(text) and len(set(text)) > 1 and len(text) in _card_lengths(int(text[:6]))
+    return len(text) in _card_lengths(text[:4]) and luhn(text) and len(set(text)) > 1
 
 
-def _card_lengths(prefix: int) -> tuple[int, ...]:
-    two, three, four = prefix // 10_000, prefix // 1_000, prefix // 100
-    if prefix // 100_000 == 4:  # Visa
+@lru_cache(maxsize=10_000)
+def _card_lengths(prefix: str) -> tuple[int, ...]:
+    four = int(prefix)
+    two, three = four // 100, four // 10
+    if four // 1000 == 4:  # Visa
         return (13, 16, 19)
     if 51 <= two <= 55 or 2221 <= four <= 2720:  # Mastercard
         return (16,)

@@ -104,7 +104,9 @@ class Numbers:
             for first, last, plan in self._walk(written) if places is None else places:
                 if begin + first >= stop:
                     return
-                yield from self._kinds(view, begin + first, begin + last, plan)
+                named = mentions(view, plan.words)
+                if named or plan.alone:
+                    yield from self._kinds(view, begin + first, begin + last, plan, named=named)
 
     def _walk(self, written: bytes) -> Iterable[_Place]:
         if len(written) > _WORTH_REMEMBERING:
@@ -116,16 +118,19 @@ class Numbers:
 
     def _all(self, written: bytes) -> Iterator[_Place]:
         groups = [group.span() for group in _GROUP.finditer(written)]
+        rows = _rows(written, groups)
         ahead = 0
         for first, (begin, behind) in enumerate(groups):
             length, end = behind - begin, behind
             if length == ahead == 1:
                 continue  # a number in single digits begins with the first of them
             ahead = length
+            row, till = rows[first]
             node, usual, number = self._root.next.get(length), True, first
             while node is not None:
-                # Groups of one length in a longer row of such groups are a table, whatever their check digits say.
-                plan = node.usual if usual and not _in_a_row(written, groups, first, number) else node.any_separator
+                # Some groups of a longer row of groups of one length are a table, whatever their check digits say.
+                in_a_row = first < number <= till and (row < first or number < till)
+                plan = node.usual if usual and not in_a_row else node.any_separator
                 if plan is not None:
                     yield begin, end, plan
                 number += 1
@@ -135,10 +140,10 @@ class Numbers:
                 usual = usual and written[end:left] in _USUAL
                 node, end = node.next.get(right - left), right
 
-    def _kinds(self, view: Shadow, start: int, end: int, plan: _Plan) -> Iterator[Match]:
+    def _kinds(self, view: Shadow, start: int, end: int, plan: _Plan, *, named: bool) -> Iterator[Match]:
         data = view.data
         touched = (start and data[start - 1] in _WORD) or (end < len(data) and data[end] in _WORD)
-        nearby = Nearby(view, start, end, self._before) if mentions(view, plan.words) else None
+        nearby = Nearby(view, start, end, self._before) if named else None
         if nearby and not nearby.perhaps(plan.words):
             nearby = None
         digits = ""
@@ -151,17 +156,13 @@ class Numbers:
                         yield Match(start, end, kind.category, score)
 
 
-def _in_a_row(written: bytes, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether the groups from `first` to `last` are all of one length, and the one ahead or behind is of it as well."""
-    if first == last:
-        return False
-    length = groups[first][1] - groups[first][0]
-    if any(right - left != length for left, right in groups[first + 1 : last + 1]):
-        return False
-    return any(
-        one >= 0
-        and other < len(groups)
-        and groups[side][1] - groups[side][0] == length
-        and written[groups[one][1] : groups[other][0]] in _USUAL
-        for one, other, side in ((first - 1, first, first - 1), (last, last + 1, last + 1))
-    )
+def _rows(written: bytes, groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """For each group, the first and the last of the row of groups of its length that it stands in."""
+    rows: list[tuple[int, int]] = []
+    first = 0
+    for number in range(1, len(groups) + 1):
+        (left, right), (start, end) = groups[number - 1], groups[min(number, len(groups) - 1)]
+        if number == len(groups) or end - start != right - left or written[right:start] not in _USUAL:
+            rows += [(first, number - 1)] * (number - first)
+            first = number
+    return rows

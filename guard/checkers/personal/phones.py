@@ -24,7 +24,11 @@ CONTEXT = Words((
 _CANDIDATE = re.compile(rb"\d(?:[ ().\-/]{0,3}\d){6,17}(?![0-9A-Za-z_])")
 _BEFORE = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_+")
 _USUAL = re.compile(rb"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}|\(?0\d{1,5}\)?[ /-][\d /-]{5,12}")
-_DATE = re.compile(rb"(?:19|20)\d\d[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./](?:19|20)?\d\d(?!\d)")
+# Dates, network addresses, US social security numbers and cards, none of which is how anybody writes a phone number.
+_OTHER = re.compile(
+    rb"(?:19|20)\d\d[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./](?:19|20)?\d\d(?!\d)|\d{1,3}(?:\.\d{1,3}){3}\Z|"
+    rb"\d{3}-\d\d-\d{4}\Z|\d{4}(?:[ -]?\d{4}){3}\Z"
+)
 _NUMBERABLE = Words((
     "order", "invoice", "ticket", "article", "item", "serial", "tracking", "reference", "ref", "case", "customer", "account",
     "model", "part", "booking", "id", "sku", "isbn", "ean",
@@ -76,7 +80,7 @@ class Phones:
 
     def _national(self, view: Shadow, start: int, written: bytes) -> tuple[int, float] | None:
         usually = _USUAL.match(written) is not None
-        if not (usually or mentions(view, CONTEXT)) or _DATE.match(written):
+        if not (usually or mentions(view, CONTEXT)) or _OTHER.match(written):
             return None
         nearby = Nearby(view, start, start + 1, self._before, 0)
         announced = nearby.says(CONTEXT)
