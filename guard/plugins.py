@@ -20,6 +20,7 @@ GROUP = "guard.checkers"
 
 BUILT_IN = {
     "bias": "guard.checkers.bias:BiasChecker",
+    "copyright": "guard.checkers.copyright:CopyrightChecker",
     "grounding": "guard.checkers.grounding:GroundingChecker",
     "injection": "guard.checkers.injection:InjectionChecker",
     "pii": "guard.checkers.pii:PiiChecker",

@@ -10,7 +10,21 @@ import sys
 
 import typer
 
-from guard.cli import audit, calibrate, check, dashboard, db, demo, erasure, evidence, inspect, policy, review, run
+from guard.cli import (
+    audit,
+    calibrate,
+    check,
+    corpus,
+    dashboard,
+    db,
+    demo,
+    erasure,
+    evidence,
+    inspect,
+    policy,
+    review,
+    run,
+)
 from guard.errors import CallerError, GuardError
 
 app = typer.Typer(
@@ -32,6 +46,7 @@ erasure.register(audit.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(audit.app, name="audit")
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(db.app, name="db")
 
 

@@ -20,13 +20,13 @@ from guard.audit.read import Entry, Reader
 from guard.audit.rotation import first_keys, log_vkeys
 from guard.audit.timestamp import Anchors
 from guard.audit.vault import Vault
-from guard.audit.verify import Progress, Report, verify
+from guard.audit.verify import Report, verify
 from guard.audit.vouched import Known
 from guard.audit.witness import witness_vkeys
 from guard.cli import inbox
 from guard.cli.erasure import By, moment, reader_name
 from guard.cli.options import HomeOption, JsonOption, StoreOption, open_log
-from guard.cli.show import console, harmless, print_json
+from guard.cli.show import console, harmless, print_json, progress_bar
 from guard.digest import label
 from guard.errors import ConfigError, EvidenceError, OperationError
 from guard.keys import KeyRing
@@ -79,7 +79,7 @@ def verify_command(
     On PostgreSQL also 1: somebody forged or removed what waited in the inbox for a number.
     """
     try:
-        with _opened(store, home) as (config, engine), _progress_bar() as progress:
+        with _opened(store, home) as (config, engine), progress_bar("verifying") as progress:
             place = _checkpoint_file(config)
             kept = _read_text(against) if against else _remembered(place) if remember else None
             vault = Vault(KeyRing(config.keys)) if content else None
@@ -291,19 +291,6 @@ def _require_entry(reader: Reader, seq: int) -> Entry:
 
 
 # --- printing ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _progress_bar(what: str = "verifying") -> Iterator[Progress | None]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_report(report: Report, compared: str | None, waiting: dict[str, Any] | None) -> None:

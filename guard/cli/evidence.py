@@ -31,14 +31,13 @@ from guard.cli.audit import (
     WitnessKeys,
     _has_key,
     _opened,
-    _progress_bar,
     _read_text,
     _require_entry,
     _vkeys,
     read_anchors,
 )
 from guard.cli.options import HomeOption, JsonOption, StoreOption
-from guard.cli.show import harmless, print_json
+from guard.cli.show import harmless, print_json, progress_bar
 from guard.digest import JSON
 from guard.errors import ConfigError, EvidenceError
 from guard.keys import KeyRing
@@ -114,7 +113,7 @@ def export_command(
     key: Key = None,
 ) -> None:
     """Write the whole record as C2SP tlog-tiles, which foreign tools check, with sealed content beside it."""
-    with _opened(store, home) as (config, engine), _progress_bar("exporting") as progress:
+    with _opened(store, home) as (config, engine), progress_bar("exporting") as progress:
         written = export(engine, _vkeys(config, key), folder, progress=progress)
     typer.echo(f"exported {written.size} entries of the log {harmless(written.origin)}, root {written.root.hex()}")
 
