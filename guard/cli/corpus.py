@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guard import settings
 from guard.cli.options import HomeOption, JsonOption, read_text
 from guard.cli.show import harmless, print_json, progress_bar
-from guard.corpus import index
-from guard.corpus.index import Corpus, folder_of
+
+if TYPE_CHECKING:
+    from guard.corpus.index import Corpus
 
 app = typer.Typer(
     help="Index protected works, and find what was copied from them.",
@@ -28,19 +29,22 @@ def build(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders of works: text or code in UTF-8.")],
     licence: Annotated[str, typer.Option(help="Licence of these works; a policy may allow it.")] = "",
     run: Annotated[
-        int | None, typer.Option(help=f"Letters and digits from which on every copy is found (default {index.RUN}).")
+        int | None, typer.Option(help="Letters and digits from which on every copy is found (default 150).")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a corpus of works, or add works to one. Safe to repeat: what is there already is not added again."""
+    from guard.corpus.index import build as add
+    from guard.corpus.index import folder_of
+
     folder = folder_of(name, settings.load(home=home).home)
     total = sum(
         it.stat().st_size for path in paths for it in ([path] if path.is_file() else path.rglob("*")) if it.is_file()
     )
     with progress_bar("indexing") as bar:
         done = (lambda size: bar(size, total)) if bar else None
-        added = index.build(folder, paths, licence=licence, run=run, progress=done)
+        added = add(folder, paths, licence=licence, run=run, progress=done)
     for path, why in added.skipped:
         typer.echo(harmless(f"left out: {path} {why}"), err=True)
     if as_json:
@@ -149,4 +153,6 @@ def probe(
 
 
 def _corpus(name: str, home: Path | None) -> Corpus:
+    from guard.corpus.index import Corpus, folder_of
+
     return Corpus(folder_of(name, settings.load(home=home).home))
