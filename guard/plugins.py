@@ -20,10 +20,12 @@ GROUP = "guard.checkers"
 
 BUILT_IN = {
     "bias": "guard.checkers.bias:BiasChecker",
+    "classifier": "guard.checkers.classifier:ClassifierChecker",
     "grounding": "guard.checkers.grounding:GroundingChecker",
     "injection": "guard.checkers.injection:InjectionChecker",
     "pii": "guard.checkers.pii:PiiChecker",
     "provenance": "guard.checkers.provenance:ProvenanceChecker",
+    "safety_model": "guard.checkers.safety_model:SafetyModelChecker",
     "secrets": "guard.checkers.secrets:SecretsChecker",
     "toxicity": "guard.checkers.toxicity:ToxicityChecker",
 }
