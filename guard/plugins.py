@@ -23,6 +23,7 @@ BUILT_IN = {
     "classifier": "guard.checkers.classifier:ClassifierChecker",
     "grounding": "guard.checkers.grounding:GroundingChecker",
     "injection": "guard.checkers.injection:InjectionChecker",
+    "moderation": "guard.checkers.moderation:ModerationChecker",
     "pii": "guard.checkers.pii:PiiChecker",
     "provenance": "guard.checkers.provenance:ProvenanceChecker",
     "safety_model": "guard.checkers.safety_model:SafetyModelChecker",

@@ -25,7 +25,7 @@ OF = {**{name: name for name in FAMILIES}, "llama_guard_3_1b": "llama_guard_3"} 
 
 def checker(tiny: Tiny, family: str, **params: Any) -> SafetyModelChecker:
     given = {"min_score": 0, "min_answered": 0, "device": "cpu", **params}
-    return SafetyModelChecker(PARAMS(model=tiny(OF[family]), family=family, **given))  # type: ignore[arg-type]
+    return SafetyModelChecker(PARAMS(model=tiny(OF[family]), family=family, **given))
 
 
 def scores(found: list[Finding]) -> dict[str, float]:
@@ -104,7 +104,7 @@ def teach(model: TextModel, family: str, answers: dict[str, str]) -> None:
 def taught(tiny: Tiny, family: str, answers: dict[str, str]) -> SafetyModelChecker:
     model = load_text(tiny(family), device="cpu")
     teach(model, family, answers)
-    return SafetyModelChecker(PARAMS(model=Path("taught"), family=family), model)  # type: ignore[arg-type]
+    return SafetyModelChecker(PARAMS(model=Path("taught"), family=family), model)
 
 
 def test_llama_guard_s_answers_are_read(tiny: Tiny) -> None:
@@ -170,7 +170,12 @@ def test_a_model_that_reads_too_little_is_refused(tiny: Tiny) -> None:
 
 
 def test_it_runs_in_a_process_of_its_own(tiny: Tiny, tmp_path: Path) -> None:
-    given = {"model": str(tiny("shieldgemma")), "family": "shieldgemma", "min_score": 0.0, "min_answered": 0.0}
+    given: dict[str, Any] = {
+        "model": str(tiny("shieldgemma")),
+        "family": "shieldgemma",
+        "min_score": 0.0,
+        "min_answered": 0.0,
+    }
     workers = Workers([CheckerSpec("sg", "safety_model", given, timeout=60)], home=tmp_path)
     try:
         [[result]] = workers.check(Stage.INPUT, inputs("Hello."))
