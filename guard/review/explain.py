@@ -224,7 +224,7 @@ def _end(item: Redaction, shown: str, start: int) -> int | None:
 
 
 def _redactions(fields: Fields, stage: str) -> list[Redaction]:
-    found = [it for it in fields.get("redactions") or [] if it.get("stage") == stage]
+    found = [it for it in fields.get("redactions") or [] if it.get("stage") == stage and "start" in it]
     cuts = [
         Redaction(it["start"], it["end"], it["category"], it["rule"], Operator(it.get("operator") or "replace"))
         for it in found
