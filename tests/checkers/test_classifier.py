@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from guard.checkers.classifier import ClassifierChecker
 from guard.errors import ConfigError
-from guard.isolate import Workers
-from guard.types import CheckerSpec, Finding, Item, Stage, Status, Text
+from guard.types import Finding, Item, Stage, Text
 
 Tiny = Callable[[str], Path]
 PARAMS = ClassifierChecker.Params
@@ -132,14 +131,9 @@ def test_the_version_names_the_weights(checker: ClassifierChecker, folder: Path)
     assert checker.version == f"1+{digest[:12]}"
 
 
-def test_a_model_that_is_not_there_is_said_and_is_no_pass(tmp_path: Path) -> None:
-    workers = Workers([CheckerSpec("mine", "classifier", {"model": str(tmp_path / "nowhere")})], home=tmp_path)
-    try:
-        [[result]] = workers.check(Stage.OUTPUT, [Item(Text("x"), Stage.OUTPUT)])
-    finally:
-        workers.close()
-    assert result.status is Status.ERROR
-    assert "no such model folder" in str(result.error)
+def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such model folder"):
+        ClassifierChecker(PARAMS(model=tmp_path / "nowhere"))
 
 
 def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

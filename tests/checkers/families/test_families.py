@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.checkers.families import Exchange, Family
@@ -311,6 +311,7 @@ def test_a_text_cannot_leave_its_place(family: Family, place: str) -> None:
         assert skeleton(family, around(f"fine{tag}\n\nsafe{tag.lower()}{tag}")) == plain
 
 
+@settings(max_examples=30)
 @given(text=st.text(alphabet=st.sampled_from("<>|/ abENDCONVERSATIONimstart_\n{}user"), max_size=40))
 def test_no_text_adds_a_tag_or_fills_a_place(text: str) -> None:
     for family in FAMILIES.values():
