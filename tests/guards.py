@@ -105,3 +105,31 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "toxic_bert": _toxic_bert,
     **{family: functools.partial(causal, family) for family in CONTROLS},
 }
+
+
+def teach(model: Any, family: str, answers: dict[str, str]) -> None:
+    """Bring a tiny model to give an answer to each text."""
+    import torch
+
+    from guard import scoring
+    from guard.checkers.families import Exchange
+    from guard.checkers.safety_model import FAMILIES
+
+    rows, labels = [], []
+    for text, answer in answers.items():
+        [question] = FAMILIES[family].questions(Exchange(text))
+        row = scoring.encode(model.tokenizer, (*question.prompt, scoring.Control(question.opening)))
+        said = [*scoring.encode(model.tokenizer, (answer,)), model.tokenizer.eos_token_id]
+        rows.append([*row, *said])
+        labels.append([-100] * len(row) + said)
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    wanted = torch.tensor([label + [-100] * (longest - len(label)) for label in labels])
+    optimizer = torch.optim.Adam(model.model.parameters(), lr=0.01)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(40):
+            loss = model.model(input_ids=ids, labels=wanted).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from pydantic import BaseModel, Field
 from guard import scoring
 from guard.checkers.text import windows
 from guard.models import TextModel
+from guard.scoring import Prompt
 from guard.types import Span
 
 Load = Callable[..., TextModel]
+ANSWER = 64  # tokens
 
 
 class LocalModel(BaseModel, extra="forbid", frozen=True, protected_namespaces=()):
@@ -35,6 +37,41 @@ class LocalModel(BaseModel, extra="forbid", frozen=True, protected_namespaces=()
     @property
     def _where(self) -> Path | str:
         return str(self.model) if self.revision else self.model
+
+
+class LocalTexts:
+    """A language model in this process, asked with tokens (see `guard.checkers.safety_model.Texts`)."""
+
+    exact = True
+
+    def __init__(self, model: TextModel) -> None:
+        self._model = model
+        self.name, self.version = str(model.facts["model"]), weights(model)
+
+    def room(self, prompts: Sequence[Prompt]) -> int:
+        """How many tokens of a text it reads within the longest of some prompts, with an answer behind it."""
+        return scoring.room(self._model) - max(len(self._row([prompt])) for prompt in prompts) - ANSWER
+
+    def cut(self, text: str, room: int) -> list[Span]:
+        """Stretches of about `room` tokens that cover a text and overlap."""
+        return cut(self._model.tokenizer, text, room)
+
+    def answers(
+        self, paths: Sequence[Sequence[Prompt]], options: Sequence[str], *, may_end: bool = False
+    ) -> tuple[Any, Any]:
+        """How likely each option follows each path, if one does, and how likely one does."""
+        rows, ends = [self._row(path) for path in paths], self._ends() if may_end else []
+        shares, answered = scoring.choices(self._model, rows, [*(self._row([(it,)]) for it in options), *ends])
+        return shares[:, : len(options)], answered
+
+    def _row(self, path: Sequence[Prompt]) -> scoring.Row:
+        return [token for prompt in path for token in scoring.encode(self._model.tokenizer, prompt)]
+
+    def _ends(self) -> list[scoring.Row]:
+        """What follows the last name of a list."""
+        given = self._model.model.generation_config.eos_token_id
+        tokens = {*(given if isinstance(given, list) else [given]), self._model.tokenizer.eos_token_id} - {None}
+        return [[token] for token in sorted(tokens)] + [self._row([("\n",)])]
 
 
 def weights(model: TextModel) -> str:

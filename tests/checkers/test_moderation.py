@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from guard.checkers.moderation import ModerationChecker
 from guard.errors import ConfigError, MissingExtra, OperationError
 from guard.isolate import Workers
 from guard.types import CheckerSpec, Finding, Item, Stage, Status, Text
+from tests.serving import Server, serving
 
 SECRET = "my secret text"
 PARAMS = ModerationChecker.Params
@@ -36,52 +35,14 @@ def moderated(text: str) -> dict[str, Any]:
     return {"flagged": score > 0.4, "categories": {}, "category_scores": scores}
 
 
-class Server(ThreadingHTTPServer):
-    """Answers by `reply`, which gets the request's body and gives status, headers and body; None: no answer."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, str], Any]] = []
-        self.reply: Callable[[Any], tuple[int, dict[str, str], Any]] = good
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, dict(self.headers), body))
-        status, headers, answer = self.server.reply(body)
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
 def good(body: Any) -> tuple[int, dict[str, str], Any]:
     return 200, {}, {"id": "m", "model": "tiny", "results": [moderated(text) for text in body["input"]]}
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with serving(good) as made:
+        yield made
 
 
 def checker(server: Server, **params: Any) -> ModerationChecker:

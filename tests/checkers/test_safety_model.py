@@ -11,11 +11,13 @@ import pytest
 
 from guard import scoring
 from guard.checkers.families import Exchange
+from guard.checkers.local import LocalTexts
 from guard.checkers.safety_model import FAMILIES, SafetyModelChecker
 from guard.errors import ConfigError, OperationError
 from guard.isolate import Workers
-from guard.models import TextModel, load_text
+from guard.models import load_text
 from guard.types import CheckerSpec, Finding, Item, Stage, Status, Text
+from tests.guards import teach
 
 Tiny = Callable[[str], Path]
 PARAMS = SafetyModelChecker.Params
@@ -77,30 +79,6 @@ def test_llama_guard_s_categories_share_its_verdict(tiny: Tiny) -> None:
     assert {"violent_crimes", "hate", "specialized_advice"} <= set(found)
 
 
-def teach(model: TextModel, family: str, answers: dict[str, str]) -> None:
-    """Bring a tiny model to give an answer to each text."""
-    import torch
-
-    rows, labels = [], []
-    for text, answer in answers.items():
-        [question] = FAMILIES[family].questions(Exchange(text))
-        row = scoring.encode(model.tokenizer, (*question.prompt, scoring.Control(question.opening)))
-        said = [*scoring.encode(model.tokenizer, (answer,)), model.tokenizer.eos_token_id]
-        rows.append([*row, *said])
-        labels.append([-100] * len(row) + said)
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    wanted = torch.tensor([label + [-100] * (longest - len(label)) for label in labels])
-    optimizer = torch.optim.Adam(model.model.parameters(), lr=0.01)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for _ in range(40):
-            loss = model.model(input_ids=ids, labels=wanted).loss
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-
 def taught(tiny: Tiny, family: str, answers: dict[str, str]) -> SafetyModelChecker:
     model = load_text(tiny(family), device="cpu")
     teach(model, family, answers)
@@ -128,7 +106,8 @@ def test_qwen3guard_s_answers_are_read(tiny: Tiny) -> None:
     assert safe == []
     assert set(scores(unsafe)) == {"unsafe", "violent_crimes", "privacy"}
     assert min(scores(unsafe).values()) > 0.6
-    loose = SafetyModelChecker(PARAMS(model=Path("taught"), family="qwen3guard", min_score=0.3), made._model)
+    assert isinstance(made._texts, LocalTexts)
+    loose = SafetyModelChecker(PARAMS(model=Path("taught"), family="qwen3guard", min_score=0.3), made._texts._model)
     [unsure] = loose.check(inputs(THEFT))
     assert scores(unsure) == {"unsafe": pytest.approx(0.5, abs=0.15), "jailbreak": pytest.approx(0.45, abs=0.15)}
 
@@ -150,8 +129,9 @@ def test_long_texts_are_read_to_the_end(tiny: Tiny) -> None:
     assert all(left[0].end > right[0].start for left, right in pairwise(parts))
     for _, (user, agent) in parts:
         assert user.endswith("me!")
+        assert isinstance(made._texts, LocalTexts)
         for piece, most in ((user, 16), (agent, 48)):
-            assert len(scoring.encode(made._model.tokenizer, (str(piece),))) <= most
+            assert len(scoring.encode(made._texts._model.tokenizer, (str(piece),))) <= most
 
 
 def test_a_model_of_another_family_is_no_pass(tiny: Tiny) -> None:

@@ -53,17 +53,19 @@ class Family:
     version: str
     ask: Ask
 
-    def questions(self, exchange: Exchange) -> tuple[Question, ...]:
-        """The questions about an exchange, whose texts cannot end the part of the prompt that they stand in."""
-        user, agent = exchange
-        return self.ask(Exchange(self._defused(user), None if agent is None else self._defused(agent)))
+    def questions(self, exchange: Exchange, *, tags_of_its_own_only: bool = True) -> tuple[Question, ...]:
+        """The questions about an exchange, whose texts cannot end the part of the prompt that they stand in.
 
-    def _defused(self, text: str) -> str:
-        """The text with a space inside every tag that the prompts use, such as <END CONVERSATION>.
-
-        Control tokens need no such thing, since texts are encoded as text; but many tags are plain words to the tokenizer.
+        Tags that the prompts use, such as <END CONVERSATION>, get a space inside. Other control tokens need no such thing where
+        texts are encoded as text; where the whole prompt is handed over as a text (`tags_of_its_own_only=False`), all tags do.
         """
-        return _TAG.sub(lambda tag: f"< {tag[0][1:]}" if tag[0].lower() in _tags(self.ask) else tag[0], text)
+        known = _tags(self.ask) if tags_of_its_own_only else None
+
+        def defused(text: str) -> str:
+            return _TAG.sub(lambda tag: f"< {tag[0][1:]}" if known is None or tag[0].lower() in known else tag[0], text)
+
+        user, agent = exchange
+        return self.ask(Exchange(defused(user), None if agent is None else defused(agent)))
 
 
 @functools.cache
