@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from guard import scoring
+from guard import plugins, scoring
 from guard.checkers.families import Exchange
 from guard.checkers.local import LocalTexts
 from guard.checkers.safety_model import FAMILIES, SafetyModelChecker
 from guard.errors import ConfigError, OperationError
-from guard.isolate import Workers
 from guard.models import load_text
-from guard.types import CheckerSpec, Finding, Item, Stage, Status, Text
+from guard.types import Finding, Item, Stage, Text
 from tests.guards import teach
 
 Tiny = Callable[[str], Path]
@@ -149,23 +148,14 @@ def test_a_model_that_reads_too_little_is_refused(tiny: Tiny) -> None:
         SafetyModelChecker(PARAMS(model=Path("small"), family="llama_guard_3"), model)
 
 
-def test_it_runs_in_a_process_of_its_own(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_policy_s_plain_parameters_will_do(tiny: Tiny) -> None:
     given: dict[str, Any] = {
         "model": str(tiny("shieldgemma")),
         "family": "shieldgemma",
-        "min_score": 0.0,
-        "min_answered": 0.0,
+        "min_score": 0,
+        "min_answered": 0,
     }
-    workers = Workers([CheckerSpec("sg", "safety_model", given, timeout=60)], home=tmp_path)
-    try:
-        [[result]] = workers.check(Stage.INPUT, inputs("Hello."))
-    finally:
-        workers.close()
-    assert (result.status, result.error) == (Status.OK, None)
-    assert result.version.startswith("1+shieldgemma.1+")
-    assert {finding.category for finding in result.findings} == {
-        "violent_crimes",
-        "harassment",
-        "hate",
-        "sexual_content",
-    }
+    made = plugins.build_checker("safety_model", given)
+    assert made.version.startswith("1+shieldgemma.1+")
+    [found] = made.check(inputs("Hello."))
+    assert {finding.category for finding in found} == {"violent_crimes", "harassment", "hate", "sexual_content"}

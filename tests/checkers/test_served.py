@@ -79,16 +79,8 @@ def test_scores_are_those_of_the_model_here(tiny: Tiny, server: Server, family: 
     assert {path for path, _, _ in server.asked} == {"/v1/completions"}
 
 
-@pytest.mark.parametrize(
-    ("family", "answers"),
-    [
-        ("llama_guard_3", {"~" * 60: "safe", "#" * 60: "unsafe\nS2,S10"}),
-        ("qwen3guard", {"~" * 60: " Safe\nCategories: None", "#" * 60: " Unsafe\nCategories: Violent, PII"}),
-    ],
-)
-def test_verdicts_and_lists_are_those_of_the_model_here(
-    tiny: Tiny, server: Server, family: str, answers: dict[str, str]
-) -> None:
+def test_verdicts_and_lists_are_those_of_the_model_here(tiny: Tiny, server: Server) -> None:
+    family, answers = "qwen3guard", {"~" * 60: " Safe\nCategories: None", "#" * 60: " Unsafe\nCategories: Violent, PII"}
     model = load_text(tiny(family), device="cpu")
     teach(model, family, answers)
     server.reply = completions(model, 20)
