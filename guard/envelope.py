@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guard.digest import JSON
-from guard.operators import Redaction
+from guard.operators import Cover, Redaction
 from guard.types import (
     Action,
     CheckResult,
@@ -98,8 +98,8 @@ def decision_from(data: Mapping[str, Any]) -> Decision:
     )
 
 
-def redaction_data(stage: Stage, redaction: Redaction) -> Data:
-    """A redaction at a stage; of its operator the name."""
+def redaction_data(stage: Stage, redaction: Redaction | Cover) -> Data:
+    """A redaction at a stage, of a text (start, end) or an image (region); of its operator the name."""
     return {"stage": stage.value, **redaction._asdict(), "operator": redaction.operator.name}
 
 

@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from guard.errors import CallerError
-from guard.operators import KEYED, Redaction
-from guard.policy.decide import STAMP, Context, decide, redactions
+from guard.operators import KEYED, Cover, Redaction
+from guard.policy.decide import STAMP, Context, covers, decide, redactions
 from guard.redactor import Redactor
 from guard.types import (
     Action,
@@ -28,6 +28,7 @@ from guard.types import (
     Decision,
     Generated,
     Generator,
+    Image,
     Item,
     Outcome,
     Policy,
@@ -66,9 +67,9 @@ class Verdict:
     context: Context
     results: tuple[CheckResult, ...]
     decision: Decision
-    redactions: tuple[tuple[Stage, Redaction], ...] = ()
+    redactions: tuple[tuple[Stage, Redaction | Cover], ...] = ()
 
-    def cuts(self, stage: Stage) -> list[Redaction]:
+    def cuts(self, stage: Stage) -> list[Redaction | Cover]:
         """What has to go at a stage."""
         return [cut for where, cut in self.redactions if where is stage]
 
@@ -176,12 +177,13 @@ def examination(
 def judge(policy: Policy, request: Request, items: tuple[Item, ...], results: tuple[CheckResult, ...]) -> Verdict:
     """Decide, and find what has to be taken out."""
     context = Context.of(request, *items)
-    taken = [
-        (item.stage, cut)
-        for item in items
-        if isinstance(item.content, Text)
-        for cut in redactions(policy, context, results, item.stage, item.content.text)
-    ]
+    taken: list[tuple[Stage, Redaction | Cover]] = []
+    for item in items:
+        if isinstance(item.content, Text):
+            cuts = redactions(policy, context, results, item.stage, item.content.text)
+            taken += [(item.stage, cut) for cut in cuts]
+        elif isinstance(item.content, Image):
+            taken += [(item.stage, cover) for cover in covers(policy, context, results, item.stage)]
     return Verdict(context, results, decide(policy, context, results), tuple(taken))
 
 

@@ -1,4 +1,4 @@
-"""A model on a device: where it comes from, what it weighs in as, how it draws; the only module that knows torch.
+"""A model on a device: where it comes from, what it weighs in as, how it draws; with `guard.scoring`, all that knows torch.
 
 Weights are read from safetensors files only, code from a model folder never runs, and a model from the hub is pinned to a
 commit. A local folder is loaded without any network.
@@ -65,15 +65,33 @@ def load_text(
 ) -> TextModel:
     """Load a causal or encoder-decoder language model from a folder, or from the hub at a pinned commit."""
     transformers = _transformers()
+
+    def auto(config: Any) -> Any:
+        return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+
+    return _load(auto, path_or_id, revision, device, dtype)
+
+
+def load_classifier(
+    path_or_id: str | Path, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
+) -> TextModel:
+    """Load a sequence classifier, likewise. Its labels are in `model.config.id2label`."""
+    transformers = _transformers()
+    return _load(lambda _: transformers.AutoModelForSequenceClassification, path_or_id, revision, device, dtype)
+
+
+def _load(
+    auto: Callable[[Any], Any], path_or_id: str | Path, revision: str | None, device: str | None, dtype: str | None
+) -> TextModel:
+    transformers = _transformers()
     folder, name = _folder(path_or_id, revision, _download_text)
     weights.require_safetensors(folder, sorted(folder.glob("*.safetensors")))
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     place = device_name(device)
     with quiet(), _as_config_error(name):
         config = transformers.AutoConfig.from_pretrained(folder, **options)
-        auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
         safe = {"use_safetensors": True, "dtype": _dtype(dtype) or "auto", "output_loading_info": True}
-        model, report = auto.from_pretrained(folder, config=config, **safe, **options)
+        model, report = auto(config).from_pretrained(folder, config=config, **safe, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
         model = model.to(place).eval()
     if missing := sorted(report["missing_keys"]):  # transformers would fill them with random numbers

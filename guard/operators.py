@@ -59,6 +59,15 @@ class Redaction(NamedTuple):
     operator: Operator = LABEL
 
 
+class Cover(NamedTuple):
+    """A part of an image (x, y, width, height in pixels) to be covered, why, and how."""
+
+    region: tuple[int, int, int, int]
+    category: str
+    rule: str
+    operator: Operator = LABEL
+
+
 def strictest(operators: Sequence[Operator]) -> Operator:
     """The operator for a stretch that several want, each in its own way; among equals the first, restored only if all agree.
 

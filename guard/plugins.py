@@ -20,11 +20,17 @@ GROUP = "guard.checkers"
 
 BUILT_IN = {
     "bias": "guard.checkers.bias:BiasChecker",
+    "blocklist": "guard.checkers.blocklist:BlocklistChecker",
+    "classifier": "guard.checkers.classifier:ClassifierChecker",
     "copyright": "guard.checkers.copyright:CopyrightChecker",
     "grounding": "guard.checkers.grounding:GroundingChecker",
+    "image_text": "guard.checkers.image_text:ImageTextChecker",
     "injection": "guard.checkers.injection:InjectionChecker",
+    "moderation": "guard.checkers.moderation:ModerationChecker",
+    "nudity": "guard.checkers.nudity:NudityChecker",
     "pii": "guard.checkers.pii:PiiChecker",
     "provenance": "guard.checkers.provenance:ProvenanceChecker",
+    "safety_model": "guard.checkers.safety_model:SafetyModelChecker",
     "secrets": "guard.checkers.secrets:SecretsChecker",
     "toxicity": "guard.checkers.toxicity:ToxicityChecker",
 }

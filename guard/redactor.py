@@ -18,6 +18,7 @@ from dataclasses import replace
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from guard import pictures
 from guard.audit import access
 from guard.audit.log import Log
 from guard.audit.read import Reader
@@ -25,10 +26,10 @@ from guard.audit.vault import Vault
 from guard.digest import keyed, mac, subkey
 from guard.errors import CallerError, EvidenceError
 from guard.keys import KeyRing
-from guard.operators import KEYED, Redaction, safe
+from guard.operators import KEYED, Cover, Redaction, safe
 from guard.policy.decide import redact, without_keys
 from guard.pseudonyms import Pseudonyms, is_json, meant
-from guard.types import CheckResult, Content, Request, Span, Stage, Text
+from guard.types import CheckResult, Content, Image, Region, Request, Span, Stage, Text
 
 ROLE = "pseudonyms"  # of the sealed body that holds them
 _KEY_FILE = "redaction"  # the key file behind hashes, and behind all that concerns no known person
@@ -80,8 +81,15 @@ class Redactor:
         """Pseudonym to value: personal data, for the sealed part of the record only."""
         return self._pseudonyms.table
 
-    def redacted(self, content: Content, cuts: Sequence[Redaction], stage: Stage) -> Content:
-        """Text without what has to go."""
+    def redacted(self, content: Content, cuts: Sequence[Redaction | Cover], stage: Stage) -> Content:
+        """Text without what has to go; an image with parts covered: blurred by the operator `mask`, else filled."""
+        if isinstance(content, Image) and cuts:
+            parts = [cut for cut in cuts if isinstance(cut, Cover)]
+            filled, blurred = (
+                [Region(*cut.region) for cut in parts if (cut.operator.name == "mask") is blur]
+                for blur in (False, True)
+            )
+            return pictures.covered(content, filled, blurred)
         if not isinstance(content, Text) or not cuts:
             return content
         in_json = False
@@ -94,7 +102,7 @@ class Redactor:
                 return without_keys(cut, value)
             return self._put(self._keys, cut, meant(value, in_json=in_json), stage)
 
-        return Text(redact(content.text, cuts, put))
+        return Text(redact(content.text, [cut for cut in cuts if isinstance(cut, Redaction)], put))
 
     def _put(self, keys: Keys, cut: Redaction, value: str, stage: Stage) -> str:
         if cut.operator.name == "hash":

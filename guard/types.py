@@ -210,7 +210,8 @@ class Checker(Protocol):
 
     `version` names the code and, where there is one, the model revision. `kinds` are the contents it reads. `horizon` says
     how much must be seen before it can be sure: "span", "sentence" or "document". `check` answers with one sequence of
-    findings for each item, in order.
+    findings for each item, in order; a batch may hold the items of several callers. An optional number `gather` says for how
+    many seconds such a batch may wait for them.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """The process in which one checker runs: `python -m guard.worker <descriptor>`, started by `guard.isolate`.
 
-Messages are pickled tuples over a socket pair: ("build", name, params) is answered by ("ok", (version, kinds)), and
+Messages are pickled tuples over a socket pair: ("build", name, params) is answered by ("ok", (version, kinds, gather)), and
 ("check", items, seconds) by ("ok", findings of each item); either by ("error", text), which never quotes content.
 """
 
@@ -26,7 +26,8 @@ def serve(descriptor: int) -> None:
 
     def build(use: str, params: Mapping[str, JSON]) -> object:
         checkers[:] = [plugins.build_checker(use, params)]
-        return str(checkers[0].version), frozenset(checkers[0].kinds)
+        gather = float(getattr(checkers[0], "gather", 0.0))
+        return str(checkers[0].version), frozenset(checkers[0].kinds), gather
 
     def check(items: Sequence[Item], limit: float) -> object:
         # Should the parent die while a check hangs: SIGALRM's default action ends the process, lock or no lock.

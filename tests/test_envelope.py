@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard import envelope
-from guard.operators import Redaction
+from guard.operators import Cover, Redaction
 from guard.types import (
     Action,
     Audio,
@@ -151,3 +151,15 @@ def test_an_action_that_there_is_not() -> None:
     decision = envelope.decision_data(Decision(Action.ALLOW, (), PolicyRef("p", "1", "d")))
     with pytest.raises(KeyError):
         envelope.decision_from({**decision, "action": "perhaps"})
+
+
+def test_of_an_image_a_redaction_has_the_place() -> None:
+    data = envelope.redaction_data(Stage.OUTPUT, Cover(Region(1, 2, 3, 4), "CARD", "card"))
+    assert data == {
+        "stage": "output",
+        "region": (1, 2, 3, 4),
+        "category": "CARD",
+        "rule": "card",
+        "operator": "replace",
+    }
+    assert json.loads(json.dumps(data))["region"] == [1, 2, 3, 4]

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guard.errors import CallerError
-from guard.isolate import Breaker, Workers
+from guard.isolate import Breaker, Call, Workers
 from guard.types import CheckerSpec, CheckResult, Image, Item, Stage, Status, Text
 
 Make = Callable[..., Workers]
@@ -220,3 +221,66 @@ def test_a_script_needs_no_main_guard_and_leaves_no_process(sample_plugin: str, 
     assert count == "1"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+def many(workers: Workers, texts: Sequence[str]) -> list[CheckResult]:
+    """The results of as many callers, in their order, who come at once."""
+    with ThreadPoolExecutor(len(texts)) as callers:
+        return list(callers.map(lambda text: one(workers, text), texts))
+
+
+def together(result: CheckResult) -> int:
+    return int(result.findings[0].category.removeprefix("of-"))
+
+
+def test_calls_that_wait_are_served_as_one_batch(workers: Make) -> None:
+    made = workers(spec("sample-together", timeout=30))
+    one(made, "warm")
+    texts = [f"text {number}" for number in range(16)]
+    for _ in range(2):
+        results = many(made, texts)
+        assert [result.findings[0].message for result in results] == texts
+    # The first goes alone; who comes meanwhile goes together, and once more in the second round.
+    assert max(map(together, results)) >= 8
+
+
+def test_a_caller_alone_waits_for_nobody(workers: Make) -> None:
+    made = workers(spec("sample-together", timeout=30))
+    many(made, ["a", "b", "c"])
+    assert made._workers[0]._company >= 1
+    for _ in range(3):
+        assert together(one(made, "alone")) == 1
+    assert made._workers[0]._company == 1
+
+
+@pytest.mark.parametrize("what", ["bad", "die"])
+def test_one_caller_s_failure_is_not_another_s(workers: Make, what: str) -> None:
+    made = workers(spec("sample-together", timeout=60, failures=2, cooldown=60))
+    one(made, "warm")
+    texts = [f"text {number}" for number in range(6)]
+    results = many(made, [*texts[:3], what, *texts[3:]])
+    assert [result.status for result in results] == [*[Status.OK] * 3, Status.ERROR, *[Status.OK] * 3]
+    assert [result.findings[0].message for result in results if result.findings] == texts
+
+
+def test_a_batch_keeps_within_the_deadline(workers: Make) -> None:
+    made = workers(spec("sample-together", timeout=0.5, failures=99))
+    one(made, "warm")  # 0.05 s for an item, so five of them take half of the deadline
+    assert len(made._workers[0]._gathered()) == 0
+    for text in "abcdefghij":
+        made._workers[0]._waiting.append(Call((item(text),), 0.5, time.perf_counter() + 0.5))
+    assert 1 <= len(made._workers[0]._gathered()) <= 5
+
+
+def test_callers_of_a_closed_guard_are_told(workers: Make) -> None:
+    made = workers(spec("sample-together", timeout=30))
+    one(made, "warm")
+    with ThreadPoolExecutor(9) as callers:
+        waiting = [callers.submit(one, made, f"text {number}") for number in range(8)]
+        time.sleep(0.02)
+        made.close()
+        began = time.perf_counter()
+        for waited in waiting:
+            error = waited.exception()
+            assert isinstance(error, CallerError) if error else waited.result().status in (Status.ERROR, Status.OK)
+    assert time.perf_counter() - began < 15  # not until their deadlines

@@ -25,7 +25,9 @@ def test_a_third_party_package_is_found(sample_plugin: str) -> None:
 
 
 def test_unknown_and_broken_names(sample_plugin: str) -> None:
-    with pytest.raises(ConfigError, match=r"'nothing' is not known; known are bias, copyright, .*pii, .*sample-words"):
+    with pytest.raises(
+        ConfigError, match=r"'nothing' is not known; known are bias, .*grounding, .*pii, .*sample-words"
+    ):
         plugins.checker_class("nothing")
     with pytest.raises(ConfigError, match="'sample-missing' cannot be imported"):
         plugins.checker_class("sample-missing")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from guard.quiet import quiet
+from tests import guards
 
 END = 256  # the number of <end>; the bytes have those below
 SAYS = {
@@ -151,4 +152,5 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "bart": _bart,
     "reciter": _reciter,
     "painter": _painter,
+    **guards.BUILDERS,
 }

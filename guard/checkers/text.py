@@ -96,3 +96,11 @@ def text_of(item: Item) -> str:
     if not isinstance(item.content, Text):
         raise TypeError(f"this checker reads text, not {item.content.kind}")
     return item.content.text
+
+
+def windows(size: int, room: int, lap: int) -> list[Span]:
+    """Stretches of at most `room` that cover 0 to `size`, each beginning `lap` before the one before it ends."""
+    if size <= room:
+        return [Span(0, size)]
+    starts = range(0, size - lap, room - lap)
+    return [Span(start, min(start + room, size)) for start in starts]

@@ -99,6 +99,9 @@ def print_summary(outcome: Outcome) -> None:
             out.print(f"  {result.checker} ({result.stage.value}): {result.error}", style="red")
         for finding in result.findings:
             where = f" at {finding.span.start}–{finding.span.end}" if finding.span else ""
+            if finding.region:
+                x, y, width, height = finding.region
+                where = f" at {x},{y} ({width} × {height} pixels)"
             out.print(f"  {result.checker} ({result.stage.value}): {finding.category} {finding.score:.2f}{where}")
     if decision.rules:
         out.print(f"  rules: {', '.join(decision.rules)}")

@@ -2,7 +2,7 @@
 
 The decision is the greatest action that any enforced rule asks for, so more evidence never lowers it and the order of
 checkers and findings never matters. What cannot be carried out or evaluated goes up, never down: a redaction without a
-span becomes a review, a failed check and a condition that cannot be evaluated become `on_error`, and content that lacks a
+place becomes a review, a failed check and a condition that cannot be evaluated become `on_error`, and content that lacks a
 mark which the policy requires is blocked.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guard.digest import JSON
-from guard.operators import Redaction, plain, strictest, whole
+from guard.operators import Cover, Redaction, plain, strictest, whole
 from guard.policy.conditions import holds
 from guard.types import (
     Action,
@@ -21,12 +21,15 @@ from guard.types import (
     Content,
     Decision,
     Finding,
+    Image,
     Item,
     Mode,
     Policy,
     PolicyRef,
+    Region,
     Request,
     Rule,
+    Span,
     Stage,
     Status,
     Text,
@@ -92,8 +95,14 @@ def _fired(policy: Policy, context: Context, rule: Rule, result: CheckResult) ->
         if held is None:
             yield Match(rule, result, finding, max(rule.action, policy.on_error), evaluated=False)
         elif held:
-            possible = rule.action is not Action.REDACT or finding.span is not None
+            possible = rule.action is not Action.REDACT or _place(context, result, finding) is not None
             yield Match(rule, result, finding, rule.action if possible else Action.REVIEW, evaluated=True)
+
+
+def _place(context: Context, result: CheckResult, finding: Finding) -> Span | Region | None:
+    """Where to redact: a stretch of a text, a part of an image."""
+    kind = context.items.get(result.stage.value, {}).get("kind")
+    return finding.region if kind == Image.kind else finding.span
 
 
 def _variables(context: Context, result: CheckResult, finding: Finding) -> dict[str, Any]:
@@ -170,6 +179,19 @@ def redactions(
             groups.append([item])
         reached = max(reached, item.end)
     return tuple(map(_merged, groups))
+
+
+def covers(policy: Policy, context: Context, results: Sequence[CheckResult], stage: Stage) -> tuple[Cover, ...]:
+    """What the enforced redaction rules cover in the image at `stage`, sorted; parts may overlap."""
+    found = {
+        Cover(match.finding.region, match.finding.category, match.rule.id, match.rule.operator)
+        for match in matches(policy, context, results)
+        if match.result.stage is stage
+        and match.rule.mode is Mode.ENFORCE
+        and match.rule.action is Action.REDACT
+        and match.finding.region is not None
+    }
+    return tuple(sorted(found, key=lambda item: item[:3]))
 
 
 def _merged(group: Sequence[Redaction]) -> Redaction:

@@ -172,7 +172,7 @@ def _rules_for(fields: Fields, stage: str, checker: str, finding: Fields, policy
     names = [
         it["rule"]
         for it in fields.get("redactions") or []
-        if it.get("stage") == stage and it.get("start") == finding.get("start") and it.get("end") == finding.get("end")
+        if it.get("stage") == stage and all(it.get(place) == finding.get(place) for place in ("start", "end", "region"))
     ]
     for rule in policy.rules if policy and same_policy(fields, policy) else ():
         fits = rule.checker == checker and any(stage == it.value for it in rule.stages) and rule.id in fired
@@ -225,7 +225,7 @@ def _end(item: Redaction, shown: str, start: int) -> int | None:
 
 
 def _redactions(fields: Fields, stage: str) -> list[Redaction]:
-    found = [it for it in fields.get("redactions") or [] if it.get("stage") == stage]
+    found = [it for it in fields.get("redactions") or [] if it.get("stage") == stage and "start" in it]
     cuts = [
         Redaction(it["start"], it["end"], it["category"], it["rule"], Operator(it.get("operator") or "replace"))
         for it in found

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.operators import LABEL, Operator, Redaction, plain
-from guard.policy.decide import STAMP, Context, decide, matches, redact, redactions, severity
+from guard.operators import LABEL, Cover, Operator, Redaction, plain
+from guard.policy.decide import STAMP, Context, covers, decide, matches, redact, redactions, severity
 from guard.types import (
     Action,
     CheckerSpec,
     CheckResult,
     Finding,
+    Image,
+    Item,
     Mode,
     Policy,
+    Region,
     Request,
     Rule,
     Span,
@@ -169,6 +173,49 @@ def test_a_redaction_without_a_span_becomes_a_review() -> None:
     redacting = policy(rule(Action.REDACT))
     assert decide(redacting, CONTEXT, [found(Finding("x", 1, Span(0, 1)))]).action is Action.REDACT
     assert decide(redacting, CONTEXT, [found(Finding("x", 1))]).action is Action.REVIEW
+
+
+REGION = Region(1, 2, 30, 40)
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "action"),
+    [
+        (Image(b""), {"region": REGION}, Action.REDACT),
+        (Image(b""), {}, Action.REVIEW),
+        (Image(b""), {"span": Span(0, 3)}, Action.REVIEW),
+        (Text("text"), {"span": Span(0, 3)}, Action.REDACT),
+        (Text("text"), {"region": REGION}, Action.REVIEW),  # it cannot be carried out, so it must not pass as done
+    ],
+)
+def test_texts_are_redacted_in_spans_and_images_in_regions(
+    content: Text | Image, place: dict[str, Any], action: Action
+) -> None:
+    context = Context.of(Request(Text("p")), Item(content, Stage.INPUT))
+    found = [CheckResult("a", "1", Stage.INPUT, Status.OK, (Finding("x", 1.0, **place),))]
+    policy = Policy("p", "1", "d", (CheckerSpec("a", "a"),), (Rule("r", "a", Action.REDACT),))
+    assert decide(policy, context, found).action is action
+
+
+def test_what_is_covered_in_an_image_is_each_place_once_and_sorted() -> None:
+    context = Context.of(Request(Text("p")), Item(Image(b""), Stage.INPUT))
+    places = [Region(9, 0, 1, 1), REGION, REGION, None]
+    found = [
+        CheckResult("a", "1", Stage.INPUT, Status.OK, tuple(Finding("x", 0.9, region=place) for place in places)),
+        CheckResult("a", "1", Stage.OUTPUT, Status.OK, (Finding("x", 1.0, region=Region(0, 0, 9, 9)),)),
+    ]
+    mask = Operator("mask")
+    enforced = Rule("r", "a", Action.REDACT, operator=mask)
+    others = (
+        Rule("s", "a", Action.REDACT, mode=Mode.SHADOW),
+        Rule("t", "a", Action.ANNOTATE),
+        Rule("u", "a", Action.REDACT, threshold=1),
+    )
+    policy = Policy("p", "1", "d", (CheckerSpec("a", "a"),), (enforced, *others))
+    assert covers(policy, context, found, Stage.INPUT) == (
+        Cover(REGION, "x", "r", mask),
+        Cover(Region(9, 0, 1, 1), "x", "r", mask),
+    )
 
 
 def test_a_failed_check_leads_to_on_error_and_is_named() -> None:

@@ -69,6 +69,21 @@ class Lock(Base):
         return []
 
 
+class Together(Base):
+    """Says how many items it saw at once, in the score; waits a little, so that calls come together; may refuse texts."""
+
+    gather = 0.05
+
+    def check(self, items: Sequence[Item]) -> Any:
+        texts = [item.content.text for item in items if isinstance(item.content, Text)]
+        time.sleep(0.05)
+        if any("bad" in text for text in texts):
+            raise ValueError("refused")
+        if any("die" in text for text in texts):
+            os._exit(7)
+        return [[Finding(f"of-{len(items)}", 1.0, message=text)] for text in texts]
+
+
 class Raise(Base):
     """Raises, quoting the content."""
 
