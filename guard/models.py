@@ -13,7 +13,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -64,34 +64,41 @@ def load_text(
     path_or_id: str | Path, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
 ) -> TextModel:
     """Load a causal or encoder-decoder language model from a folder, or from the hub at a pinned commit."""
-    transformers = _transformers()
 
-    def auto(config: Any) -> Any:
-        return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    def chosen(library: Any, config: Any) -> Any:
+        return library.AutoModelForSeq2SeqLM if config.is_encoder_decoder else library.AutoModelForCausalLM
 
-    return _load(auto, path_or_id, revision, device, dtype)
+    return _load(chosen, path_or_id, revision, device, dtype)
 
 
 def load_classifier(
     path_or_id: str | Path, *, revision: str | None = None, device: str | None = None, dtype: str | None = None
 ) -> TextModel:
     """Load a sequence classifier, likewise. Its labels are in `model.config.id2label`."""
-    transformers = _transformers()
-    return _load(lambda _: transformers.AutoModelForSequenceClassification, path_or_id, revision, device, dtype)
+    return _load(lambda library, _: library.AutoModelForSequenceClassification, path_or_id, revision, device, dtype)
+
+
+def load_tagger(path_or_id: str | Path, *, revision: str | None = None, device: str | None = None) -> TextModel:
+    """Load a token-classification model, likewise."""
+    return _load(lambda library, _: library.AutoModelForTokenClassification, path_or_id, revision, device, None)
 
 
 def _load(
-    auto: Callable[[Any], Any], path_or_id: str | Path, revision: str | None, device: str | None, dtype: str | None
+    chosen: Callable[[Any, Any], Any],
+    path_or_id: str | Path,
+    revision: str | None,
+    device: str | None,
+    dtype: str | None,
 ) -> TextModel:
     transformers = _transformers()
     folder, name = _folder(path_or_id, revision, _download_text)
     weights.require_safetensors(folder, sorted(folder.glob("*.safetensors")))
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     place = device_name(device)
-    with quiet(), _as_config_error(name):
+    with quiet(), as_config_error(name):
         config = transformers.AutoConfig.from_pretrained(folder, **options)
         safe = {"use_safetensors": True, "dtype": _dtype(dtype) or "auto", "output_loading_info": True}
-        model, report = auto(config).from_pretrained(folder, config=config, **safe, **options)
+        model, report = chosen(transformers, config).from_pretrained(folder, config=config, **safe, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
         model = model.to(place).eval()
     if missing := sorted(report["missing_keys"]):  # transformers would fill them with random numbers
@@ -124,7 +131,7 @@ def load_image(
     weights.require_safetensors(folder, sorted(folder.rglob("*.safetensors")))
     place = device_name(device)
     options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
-    with quiet(), _as_config_error(name):
+    with quiet(), as_config_error(name):
         pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=_dtype(dtype), **options).to(place)
     weights.require_all(name, folder, _modules(pipeline))
     pipeline.set_progress_bar_config(disable=True)
@@ -304,7 +311,8 @@ def draw_hook(seed: int, watermark: Any | None) -> Any:
 
 
 @contextlib.contextmanager
-def _as_config_error(name: str) -> Iterator[None]:
+def as_config_error(name: str) -> Iterator[None]:
+    """What a library raises over a model's files becomes a ConfigError that names the model."""
     from safetensors import SafetensorError
 
     try:
@@ -314,6 +322,19 @@ def _as_config_error(name: str) -> Iterator[None]:
         raise ConfigError(
             f"{name} cannot be loaded ({type(error).__name__}: {reason}); check the model's folder"
         ) from error
+
+
+def fetched(path_or_id: str | Path, revision: str | None, files: Sequence[str]) -> tuple[Path, str]:
+    """A model's folder, or those of its files that match `files` from the hub at a pinned commit; and its name."""
+
+    def download(name: str, commit: str) -> str:
+        try:
+            import huggingface_hub
+        except ModuleNotFoundError as error:
+            raise MissingExtra("loading models from the hub", "local") from error
+        return huggingface_hub.snapshot_download(name, revision=commit, allow_patterns=list(files))
+
+    return _folder(path_or_id, revision, download)
 
 
 def _folder(path_or_id: str | Path, revision: str | None, download: Callable[[str, str], str]) -> tuple[Path, str]:
@@ -328,7 +349,7 @@ def _folder(path_or_id: str | Path, revision: str | None, download: Callable[[st
         raise ConfigError(
             f"there is no folder {name!r}; to load it from the hub, pin it: pass revision= with the 40-digit commit hash"
         )
-    with quiet(), _as_config_error(name):
+    with quiet(), as_config_error(name):
         return Path(download(name, str(revision))), name
 
 

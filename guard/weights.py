@@ -14,9 +14,10 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def digest(folder: Path, pattern: str) -> str:
-    """`sha256:…` of the safetensors files: of the file itself where there is one, of the sorted `sha256sum` list where
+    """`sha256:…` of the files of a pattern: of the file itself where there is one, of the sorted `sha256sum` list where
     there are several, so that anybody can repeat it with `sha256sum`."""
-    files = sorted(folder.glob(pattern), key=lambda file: file.relative_to(folder).as_posix())
+    found = (file for file in folder.glob(pattern) if file.is_file())
+    files = sorted(found, key=lambda file: file.relative_to(folder).as_posix())
     if len(files) == 1:
         return file_label(files[0])
     lines = [f"{file_label(file).removeprefix('sha256:')}  {file.relative_to(folder).as_posix()}\n" for file in files]

@@ -1,27 +1,29 @@
 """Personal data: e-mail addresses, phone numbers, cards, accounts and identity numbers, all offline.
 
 The native engine finds them by form, check digits and the words nearby, disguised ones included; presidio's patterns may be
-asked beside it. Names of people need a model and are not looked for.
+asked beside it. Names and postal addresses are found by a small network that ships, where the policy asks for them.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from guard.checkers.patterns import surest
-from guard.checkers.personal import native
+from guard.checkers.personal import names, native
 from guard.checkers.personal.custom import Custom, Recognizer
 from guard.checkers.personal.emails import EMAIL
+from guard.checkers.personal.ner import Ner, NerModel
 from guard.checkers.personal.phones import PHONE
 from guard.checkers.personal.presidio import RECOGNIZERS, Pattern, Presidio, installed, patterns
+from guard.checkers.personal.whole import ANALYZED, NOISY, Whole
 from guard.checkers.text import text_of
 from guard.types import Finding, Item, Span
 
-KNOWN = native.CATEGORIES | frozenset(RECOGNIZERS)
+KNOWN = native.CATEGORIES | names.CATEGORIES | frozenset(ANALYZED)
 MESSAGE = {
     EMAIL: "an e-mail address",
     PHONE: "a phone number",
@@ -30,9 +32,25 @@ MESSAGE = {
     "IP_ADDRESS": "an IP address",
     "DATE_OF_BIRTH": "a date of birth",
     "URL_CREDENTIALS": "an address that carries a name and a password",
+    "PERSON": "the name of a person",
+    "LOCATION": "the name of a place",
+    "ORGANIZATION": "the name of an organisation",
+    "ADDRESS": "a postal address",
 }
 OTHER = "a number or code that identifies a person or an account"
 CUSTOM = "what a recognizer of the policy looks for"
+
+
+class Engine(Protocol):
+    """What finds kinds of personal data in a text."""
+
+    def matches(self, text: str) -> Iterator[tuple[str, float, Span]]:
+        """Category, score and place of every match."""
+        ...
+
+    def pending(self, text: str) -> int:
+        """How many of the last characters more text could make, or change, a match of."""
+        ...
 
 
 class PiiChecker:
@@ -42,9 +60,19 @@ class PiiChecker:
         """What a policy may set."""
 
         engine: Literal["native", "presidio", "both"] | None = Field(
-            None, description="who looks; default: both where presidio is installed, else native"
+            None,
+            description="who looks: native, presidio's whole analyzer, or native with presidio's patterns beside it (both); "
+            "default: both where presidio is installed, else native",
         )
-        entities: frozenset[str] = Field(KNOWN, description="categories to look for; default: all")
+        names: bool | NerModel = Field(
+            False,
+            description="also look for names of people, places and organisations, and for postal addresses: true for the "
+            "recognizer that ships, or a model of your own",
+        )
+        entities: frozenset[str] = Field(
+            KNOWN - NOISY,
+            description="categories to look for; default: all that the engine has, but for dates and links",
+        )
         min_score: float = Field(0.5, ge=0, le=1, description="lowest score that is reported")
         allow: tuple[str, ...] = Field(
             (), description="literal texts that are never reported, such as your own phone number"
@@ -62,14 +90,6 @@ class PiiChecker:
             1.0, gt=0, le=60, description="seconds for one presidio pattern; then the check fails"
         )
 
-        @field_validator("entities")
-        @classmethod
-        def _known(cls, value: frozenset[str]) -> frozenset[str]:
-            unknown = sorted(value - KNOWN)
-            if unknown:
-                raise ValueError(f"unknown entity {unknown[0]!r}; known are {', '.join(sorted(KNOWN))}")
-            return value
-
         @field_validator("regions")
         @classmethod
         def _regions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,10 +104,27 @@ class PiiChecker:
 
         @model_validator(mode="after")
         def _reached(self) -> PiiChecker.Params:
-            beyond = sorted(self.entities - frozenset(RECOGNIZERS))
-            if self.engine == "presidio" and "entities" in self.model_fields_set and beyond:
-                raise ValueError(f"the presidio engine does not look for {beyond[0]}; use engine: both")
+            if "entities" not in self.model_fields_set:
+                return self
+            named = self.named
+            for entity in sorted(self.entities - named):
+                if entity in names.CATEGORIES:
+                    raise ValueError(f"nobody looks for {entity}: set names: true, or map a label of your model to it")
+                if entity not in KNOWN | named:
+                    raise ValueError(f"unknown entity {entity!r}; known are {', '.join(sorted(KNOWN | named))}")
+                if self.engine == "presidio" and entity not in ANALYZED:
+                    raise ValueError(f"the presidio engine does not look for {entity}; use engine: both")
+                if self.engine != "presidio" and entity in NOISY:
+                    raise ValueError(f"only the presidio engine looks for {entity}; use engine: presidio")
             return self
+
+        @property
+        def named(self) -> frozenset[str]:
+            """The categories that the recognizer of names may find."""
+            every = self.names.categories if isinstance(self.names, NerModel) else names.CATEGORIES
+            if not self.names:
+                return frozenset()
+            return every & self.entities if "entities" in self.model_fields_set else every
 
     name = "pii"
     kinds = frozenset({"text"})
@@ -96,30 +133,43 @@ class PiiChecker:
     def __init__(self, params: Params, load: Callable[[frozenset[str]], Sequence[Pattern]] = patterns) -> None:
         self._params = params
         engine = params.engine or ("both" if installed() else "native")
-        self._native = native.Native(
-            params.entities if engine != "presidio" else frozenset(), params.regions, params.context_window
-        )
-        self._others: list[Presidio | Custom] = []
-        if engine != "native" and (loaded := load(params.entities & frozenset(RECOGNIZERS))):
-            self._others.append(Presidio(loaded, params.context_window, params.pattern_timeout))
+        self._engines: list[Engine] = []
+        used = ["phonenumbers", "google-re2"] + ["presidio-analyzer"] * (engine != "native")
+        parts = ["3", engine, *(f"{name}-{importlib.metadata.version(name)}" for name in used)]
+        finder: names.Names | Ner | None = None
+        if params.named:
+            if isinstance(params.names, NerModel):
+                finder = Ner(params.names, params.named, strict="entities" in params.model_fields_set)
+            else:
+                finder = names.Names(params.named, params.min_score)
+            parts.append(f"names-{finder.version}")
+        if engine == "presidio":
+            heavy = isinstance(params.names, NerModel)
+            whole = Whole(
+                params.entities, params.regions, params.pattern_timeout, finder=finder, named=params.named, heavy=heavy
+            )
+            self._engines.append(whole)
+        else:
+            self._engines.append(native.Native(params.entities, params.regions, params.context_window))
+            if engine == "both" and (loaded := load(params.entities & frozenset(RECOGNIZERS))):
+                self._engines.append(Presidio(loaded, params.context_window, params.pattern_timeout))
+            if finder is not None:
+                self._engines.append(finder)
+        if engine == "presidio" or isinstance(finder, Ner):
+            self.horizon = "document"
         if params.recognizers:
-            self._others.append(Custom(params.recognizers, params.context_window))
+            self._engines.append(Custom(params.recognizers, params.context_window))
         self._own = frozenset(recognizer.category for recognizer in params.recognizers)
         self._allow = frozenset(text.casefold() for text in params.allow)
-        used = ["phonenumbers", "google-re2"] + ["presidio-analyzer"] * (engine != "native")
-        self.version = "+".join(["2", engine, *(f"{name}-{importlib.metadata.version(name)}" for name in used)])
+        self.version = "+".join(parts)
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """The personal data in each text; where kinds overlap, the surest one is named."""
         return [self._findings(text_of(item)) for item in items]
 
     def pending(self, text: str) -> int:
-        """How many of the last characters of a text the native engine cannot be sure of before it has seen more.
-
-        Recognizers of the policy hold back as much as they may match, whatever stands there; presidio's hold a little more
-        than its longest pattern.
-        """
-        return max(self._native.pending(text), *(min(len(text), other.longest) for other in self._others), 0)
+        """How many of the last characters of a text cannot be judged before more of it has been seen."""
+        return max((engine.pending(text) for engine in self._engines), default=0)
 
     def _findings(self, text: str) -> list[Finding]:
         found = []
@@ -130,7 +180,7 @@ class PiiChecker:
         return found
 
     def _matches(self, text: str) -> Iterator[tuple[int, int, str, float]]:
-        for engine in (self._native, *self._others):
+        for engine in self._engines:
             for category, score, span in engine.matches(text):
                 if score >= self._params.min_score:
                     yield *span, category, score

@@ -12,9 +12,24 @@ from pydantic import ValidationError
 
 from guard.checkers.personal import presidio
 from guard.checkers.personal.context import Words
-from guard.checkers.pii import KNOWN, PiiChecker
+from guard.checkers.pii import PiiChecker
 from guard.errors import MissingExtra
-from guard.types import Checker, Finding, Item, Stage, Text
+from guard.operators import Operator
+from guard.policy.decide import Context, redact, redactions
+from guard.types import (
+    Action,
+    Checker,
+    CheckerSpec,
+    CheckResult,
+    Finding,
+    Item,
+    Policy,
+    Request,
+    Rule,
+    Stage,
+    Status,
+    Text,
+)
 
 Ask = Callable[[Checker, str], list[Finding]]
 Seen = Callable[[Checker, str], dict[str, str]]
@@ -155,8 +170,60 @@ def test_unknown_entity_is_refused() -> None:
         PiiChecker.Params(entities=frozenset({"EMAIL"}))
 
 
-def test_no_noise_by_default() -> None:
-    assert not KNOWN & {"URL", "DATE_TIME", "UUID", "PERSON"}
+def test_no_noise_by_default(pii: PiiChecker, ask: Ask) -> None:
+    text = "On 12 May 2024 Ann Lee of Siemens saw https://www.example.com/a in Berlin."
+    assert ask(pii, text) == []
+    assert ask(PiiChecker(PiiChecker.Params(engine="presidio")), text) == []
+    assert not PiiChecker.Params().entities & {"URL", "DATE_TIME", "UUID"}
+
+
+@pytest.mark.parametrize("engine", ["native", "both", "presidio"])
+def test_names_where_the_policy_asks_for_them(seen: Seen, engine: str) -> None:
+    checker = PiiChecker(PiiChecker.Params.model_validate({"engine": engine, "names": True}))
+    text = "Hello, my name is Priya Sharma, I live in Rotterdam and my card is 4111 1111 1111 1111."
+    assert seen(checker, text) == {
+        "PERSON": "Priya Sharma", "LOCATION": "Rotterdam", "CREDIT_CARD": "4111 1111 1111 1111",
+    }  # fmt: skip
+    assert "names-" in checker.version
+    only = PiiChecker(PiiChecker.Params.model_validate({"engine": engine, "names": True, "entities": ["PERSON"]}))
+    assert seen(only, text) == {"PERSON": "Priya Sharma"}
+
+
+def test_the_whole_of_presidio_finds_what_its_analyzer_finds(seen: Seen) -> None:
+    checker = PiiChecker(
+        PiiChecker.Params(engine="presidio", entities=frozenset({"DATE_TIME", "URL", "US_SSN", "EMAIL_ADDRESS"}))
+    )
+    text = "Seen on 05/17/2024 at https://www.example.com/a by jane.doe@example.com, ssn 536-22-8145"
+    found = seen(checker, text)
+    assert found["DATE_TIME"] == "05/17/2024"
+    assert found["EMAIL_ADDRESS"] == "jane.doe@example.com"
+    assert found["US_SSN"] == "536-22-8145"
+    assert "URL" in found
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"entities": ["PERSON"]}, "nobody looks for PERSON: set names: true"),
+        ({"entities": ["URL"]}, "only the presidio engine"),
+        ({"entities": ["PL_PESEL", "MX_CURP"], "engine": "presidio"}, "use engine: both"),
+    ],
+)
+def test_an_entity_that_nobody_would_look_for_is_refused(params: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        PiiChecker.Params.model_validate(params)
+
+
+def test_redaction_and_pseudonyms_of_names() -> None:
+    policy = Policy("p", "1", "d", (CheckerSpec("pii", "pii"),), (
+        Rule("who", "pii", Action.REDACT, categories=frozenset({"PERSON"}), operator=Operator("replace")),
+    ))  # fmt: skip
+    checker = PiiChecker(PiiChecker.Params(names=True))
+    text = "\U0001f600 Dear Mar\u00eda Gonz\u00e1lez, Priya Sharma called."
+    (findings,) = checker.check([Item(Text(text), Stage.OUTPUT)])
+    result = CheckResult("pii", checker.version, Stage.OUTPUT, Status.OK, tuple(findings))
+    found = redactions(policy, Context.of(Request(Text(""))), [result], Stage.OUTPUT, text)
+    assert redact(text, found) == "\U0001f600 Dear [PERSON], [PERSON] called."
 
 
 def test_missing_presidio_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

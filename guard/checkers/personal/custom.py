@@ -154,8 +154,6 @@ class _Pattern:
 class Custom:
     """All recognizers of a policy over one text."""
 
-    longest = LONGEST + AFTER  # characters at the end of a text that more text may matter to
-
     def __init__(self, recognizers: Sequence[Recognizer], before: int) -> None:
         self._scanner = Scanner([_Pattern(recognizer, before) for recognizer in recognizers], utf8=True)
 
@@ -165,3 +163,7 @@ class Custom:
         source = _Document(folded.text.encode(), folded)
         for match in self._scanner.scan(source):
             yield match.category, match.score, folded.span(*source.characters(match.start, match.end))
+
+    def pending(self, text: str) -> int:
+        """How many of the last characters more text may matter to: as much as may match, whatever stands there."""
+        return min(len(text), LONGEST + AFTER)

@@ -1,5 +1,7 @@
 """Presidio's pattern recognizers as plain patterns: its expressions, validators and context words, none of its engine.
 
+They stand beside the native engine (`engine: both`); presidio as a whole is in `whole`.
+
 Its engine, tokenizer and URL expression take time quadratic in repeated punctuation, and its own loop counts a pattern that
 timed out as a pattern that found nothing, so neither is used: the patterns run here, a time-out raises, and words around a
 match are compared without lemmas.
@@ -76,8 +78,6 @@ class Pattern:
 class Presidio:
     """Runs patterns over a text; `limit` is the seconds that one pattern may take, `before` as for the native engine."""
 
-    longest = 2 * _MARGIN + AFTER  # characters at the end of a text that more text may matter to
-
     def __init__(self, patterns: Sequence[Pattern], before: int, limit: float) -> None:
         self._patterns, self._before, self._limit = patterns, before, limit
 
@@ -91,6 +91,10 @@ class Presidio:
                     close = base < 1 and any(map(pattern.context.within, nearby))
                     score = min(1.0, max(base + _NEAR, _LEAST_NEAR)) if close else base
                     yield pattern.category, round(score, 4), plain.span(start, end)
+
+    def pending(self, text: str) -> int:
+        """How many of the last characters more text may matter to: a little more than the longest pattern."""
+        return min(len(text), 2 * _MARGIN + AFTER)
 
 
 def _stretches(text: str) -> Iterator[tuple[int, int]]:
@@ -113,7 +117,7 @@ def patterns(wanted: frozenset[str]) -> tuple[Pattern, ...]:
         return ()
     if not installed():
         raise MissingExtra("checking for personal data", "pii")
-    with _without(_HEAVY):
+    with without_models():
         import presidio_analyzer.predefined_recognizers as predefined
     import regex  # type: ignore[import-untyped]
 
@@ -139,13 +143,14 @@ def installed() -> bool:
 
 
 @contextmanager
-def _without(modules: tuple[str, ...]) -> Iterator[None]:
-    """Import as if some modules were not installed.
+def without_models(wanted: bool = True) -> Iterator[None]:
+    """Import as if torch and transformers were not installed; not `wanted`: as ever.
 
     Presidio imports spaCy, and both import torch and transformers when they find them: 13 s and 300 MB that patterns have no
     use for. Only in a process with one thread, such as a checker's own, where no other import can see the gap.
     """
-    hidden = [name for name in modules if name not in sys.modules] if threading.active_count() == 1 else []
+    hide = wanted and threading.active_count() == 1
+    hidden = [name for name in _HEAVY if name not in sys.modules] if hide else []
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]
     try:
