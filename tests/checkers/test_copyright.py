@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def look(text: str, **params: object) -> list[tuple[str, float, str, str]]:
-    checker = CopyrightChecker(CopyrightChecker.Params(**{"corpora": ("works",), **params}))  # type: ignore[arg-type]
+    checker = CopyrightChecker(CopyrightChecker.Params(**{"corpora": ("works",), **params}))
     [found] = checker.check([Item(Text(text), Stage.OUTPUT)])
     return [(it.category, round(it.score, 2), text[slice(*(it.span or (0, 0)))], it.message) for it in found]
 
