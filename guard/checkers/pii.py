@@ -107,7 +107,7 @@ class PiiChecker:
         self._own = frozenset(recognizer.category for recognizer in params.recognizers)
         self._allow = frozenset(text.casefold() for text in params.allow)
         used = ["phonenumbers", "google-re2"] + ["presidio-analyzer"] * (engine != "native")
-        self.version = "+".join(["2", engine, *(f"{name}-{importlib.metadata.version(name)}" for name in used)])
+        self.version = "+".join(["3", engine, *(f"{name}-{importlib.metadata.version(name)}" for name in used)])
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """The personal data in each text; where kinds overlap, the surest one is named."""
