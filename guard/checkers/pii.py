@@ -135,7 +135,7 @@ class PiiChecker:
         engine = params.engine or ("both" if installed() else "native")
         self._engines: list[Engine] = []
         used = ["phonenumbers", "google-re2"] + ["presidio-analyzer"] * (engine != "native")
-        parts = ["3", engine, *(f"{name}-{importlib.metadata.version(name)}" for name in used)]
+        parts = ["4", engine, *(f"{name}-{importlib.metadata.version(name)}" for name in used)]
         finder: names.Names | Ner | None = None
         if params.named:
             if isinstance(params.names, NerModel):

@@ -66,7 +66,7 @@ class SecretsChecker:
             self._titles = {**titles, **self._titles}
         self._scanner: Scanner[Shadow] = Scanner(finders)
         self._allow = frozenset(params.allow)
-        self.version = "+".join(["1", *map(file_label, params.rules)])
+        self.version = "+".join(["2", *map(file_label, params.rules)])
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """The secrets in each text."""

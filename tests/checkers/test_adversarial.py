@@ -2,77 +2,158 @@
 
 from __future__ import annotations
 
+import random
 import re
+import string
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from guard.checkers.bias import BiasChecker
 from guard.checkers.grounding import GroundingChecker
 from guard.checkers.injection import InjectionChecker
-from guard.types import Finding, Item, Stage, Text
+from guard.checkers.pii import PiiChecker
+from guard.checkers.secrets import SecretsChecker
+from guard.checkers.toxicity import ToxicityChecker
+from guard.policy.decide import Context, matches
+from guard.policy.load import load
+from guard.types import Checker, CheckResult, Finding, Item, Policy, Request, Stage, Status, Text
+from tests.checkers import test_secrets
 
 DATA = Path(__file__).parent / "data"
 FLOOR = 0.95  # of all cases
+ALPHABETS = {
+    "base62": string.ascii_letters + string.digits,
+    "base64": string.ascii_letters + string.digits + "+/",
+    "hex": "0123456789abcdef",
+    "key": string.ascii_uppercase + "234567",
+    "letters": string.ascii_letters,
+}
+MADE = {"github": test_secrets.github, "jwt": test_secrets.web_token, "pem": test_secrets.pem}
+
+Case = dict[str, Any]
 
 
-def read(name: str) -> list[dict[str, Any]]:
-    cases: list[dict[str, Any]] = yaml.safe_load((DATA / name).read_text("utf-8"))["cases"]
+def read(name: str) -> list[Case]:
+    cases: list[Case] = yaml.safe_load((DATA / f"adversarial_{name}.yaml").read_text("utf-8"))["cases"]
     return cases
 
 
-INJECTION, GROUNDING = read("adversarial_injection.yaml"), read("adversarial_grounding.yaml")
+@cache
+def policy() -> Policy:
+    return load("default")
 
 
-def injection_problem(case: dict[str, Any]) -> str:
-    checker = InjectionChecker(InjectionChecker.Params())
-    [found] = checker.check([Item(Text(case["text"]), Stage(case.get("stage", "input")))])
+@cache
+def built(kind: type[Any], **params: Any) -> Checker:
+    checker: Checker = kind(kind.Params(**params))
+    return checker
+
+
+def ask(checker: Checker, text: str, stage: str = "output", data: str | None = None) -> list[Finding]:
+    """The findings, in the order of the text."""
+    [found] = checker.check([Item(Text(text), Stage(stage), prompt=None if data is None else Text(data))])
+    return sorted(found, key=lambda finding: finding.span or (0, 0))
+
+
+def words(finding: Finding, text: str) -> str:
+    assert finding.span is not None
+    return text[slice(*finding.span)]
+
+
+def compared(wanted: object, seen: object) -> str:
+    return "" if wanted == seen else f"expected {wanted}, got {seen}"
+
+
+def injection(case: Case) -> str:
+    found = ask(built(InjectionChecker), case["text"], case.get("stage", "input"))
     seen, wanted = {finding.category for finding in found}, set(case["expect"])
     return "" if (wanted <= seen if wanted else not seen) else f"expected {sorted(wanted)}, got {sorted(seen)}"
 
 
-def grounding_problem(case: dict[str, Any]) -> str:
-    checker = GroundingChecker(GroundingChecker.Params(**case.get("params", {})))
-    [found] = checker.check([Item(Text(case["text"]), Stage.OUTPUT, prompt=Text(case["data"]))])
-    seen = [said(finding, case["text"]) for finding in found]
-    return "" if seen == case["expect"] else f"expected {case['expect']}, got {seen}"
+def grounding(case: Case) -> str:
+    [found] = GroundingChecker(GroundingChecker.Params(**case.get("params", {}))).check(
+        [Item(Text(case["text"]), Stage.OUTPUT, prompt=Text(case["data"]))]
+    )
+    seen = [f"{finding.category.removeprefix('ungrounded_')}: {words(finding, case['text'])}" for finding in found]
+    return compared(case["expect"], seen)
 
 
-def said(finding: Finding, text: str) -> str:
-    assert finding.span is not None
-    return f"{finding.category.removeprefix('ungrounded_')}: {text[slice(*finding.span)]}"
+def personal(case: Case) -> str:
+    found = ask(built(PiiChecker, engine="native"), case["text"])
+    return compared(case["expect"], [f"{finding.category}: {words(finding, case['text'])}" for finding in found])
 
 
-def problems() -> dict[str, tuple[bool, str]]:
-    """For each case whether it is known to fail, and what is wrong."""
-    found = {case["id"]: (case.get("miss", False), injection_problem(case)) for case in INJECTION}
-    return found | {case["id"]: (case.get("miss", False), grounding_problem(case)) for case in GROUNDING}
+def filled(case: Case) -> str:
+    """The text with what stands for random characters drawn, the same at each run."""
+    chance = random.Random(case["id"])
+
+    def drawn(match: re.Match[str]) -> str:
+        alphabet, size, whole = match.groups()
+        return MADE[whole](chance) if whole else "".join(chance.choices(ALPHABETS[alphabet], k=int(size)))
+
+    return re.sub(rf"{{({'|'.join(ALPHABETS)}):(\d+)}}|{{({'|'.join(MADE)})}}", drawn, case["text"])
 
 
-@pytest.mark.parametrize("case", [case for case in INJECTION if not case.get("miss")], ids=lambda case: str(case["id"]))
-def test_injection(case: dict[str, Any]) -> None:
-    assert not injection_problem(case)
+def secrets(case: Case) -> str:
+    marked = filled(case)
+    text = re.sub("[«»]", "", marked)
+    return compared(
+        re.findall("«(.*?)»", marked, re.DOTALL),
+        [words(finding, text) for finding in ask(built(SecretsChecker), text)],
+    )
 
 
-@pytest.mark.parametrize("case", [case for case in GROUNDING if not case.get("miss")], ids=lambda case: str(case["id"]))
-def test_grounding(case: dict[str, Any]) -> None:
-    assert not grounding_problem(case)
+def harm(case: Case) -> str:
+    """What the rules of the default policy react to."""
+    stage = Stage(case.get("stage", "output"))
+    specs = {spec.name for spec in policy().checkers if stage in spec.stages}
+    results = [
+        CheckResult(name, checker.version, stage, Status.OK, tuple(ask(checker, case["text"], stage)))
+        for name, checker in (("toxicity", built(ToxicityChecker)), ("bias", built(BiasChecker)))
+        if name in specs
+    ]
+    fired = matches(policy(), Context.of(Request(Text(case["text"]))), results)
+    seen = {match.finding.category for match in fired}
+    right = all(seen & set(wanted.split("|")) for wanted in case["expect"]) if case["expect"] else not seen
+    return "" if right else f"expected {case['expect']}, got {sorted(seen)}"
+
+
+PROBLEM: dict[str, Callable[[Case], str]] = {
+    "injection": injection, "grounding": grounding, "personal": personal, "secrets": secrets, "harm": harm,
+}  # fmt: skip
+CASES = [(name, case) for name in PROBLEM for case in read(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(name, case, id=f"{name}-{case['id']}") for name, case in CASES if not case.get("miss")],
+)
+def test_right_answer(name: str, case: Case) -> None:
+    assert not PROBLEM[name](case)
 
 
 def test_the_misses_are_named_and_few(record_property: Any) -> None:
     """A miss that passes by now is no miss: take its mark away."""
-    answers = problems()
-    passed = sum(not wrong for _, wrong in answers.values())
-    record_property("adversarial", f"{passed} of {len(answers)}")
-    assert {name for name, (known, wrong) in answers.items() if wrong} == {
-        name for name, (known, _) in answers.items() if known
-    }
-    assert passed / len(answers) >= FLOOR
+    wrong = {case["id"] for name, case in CASES if PROBLEM[name](case)}
+    passed = len(CASES) - len(wrong)
+    record_property("adversarial", f"{passed} of {len(CASES)}")
+    assert wrong == {case["id"] for _, case in CASES if case.get("miss")}
+    assert passed / len(CASES) >= FLOOR
+
+
+def test_the_changelog_says_how_many() -> None:
+    log = (Path(__file__).parents[2] / "CHANGELOG.md").read_text("utf-8")
+    missed = sum(bool(case.get("miss")) for _, case in CASES)
+    assert f"- {len(CASES)} cases that other tools got wrong" in log
+    assert f"; {len(CASES) - missed} pass, the others are named" in re.sub(r"\s+", " ", log)
 
 
 def test_every_case_is_well_formed() -> None:
-    cases = [*INJECTION, *GROUNDING]
-    assert len(cases) >= 220
-    assert len({case["id"] for case in cases}) == len(cases)
-    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", case["source"]) for case in cases)
+    assert len(CASES) >= 300
+    assert len({case["id"] for _, case in CASES}) == len(CASES)
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", case["source"]) for _, case in CASES)

@@ -27,6 +27,7 @@ class Form:
         self._rule, self._allowed = rule, allowed
         self._where = compiled(rule.form, captures=True)
         self._group = group or min(1, self._where.groups)
+        self._unless = re.compile(rule.unless) if rule.unless else None
         self.tail = prefixes(rule.form)
 
     def find(self, view: Shadow, start: int, stop: int) -> Iterator[Match]:
@@ -39,9 +40,17 @@ class Form:
             secret = data[slice(*place)].decode() if place[0] >= 0 else ""
             start = found.start() + 1
             known = len(secret) > 2 and entropy(secret) >= rule.entropy and rule.valid(secret)
-            if known and not self._allowed(secret, found[0].decode()):
+            if (
+                known
+                and not self._called(data[found.start() : place[0]])
+                and not self._allowed(secret, found[0].decode())
+            ):
                 start = max(start, place[1])
                 yield Match(place[0], place[1], rule.category, rule.score)
+
+    def _called(self, ahead: bytes) -> bool:
+        """Whether what stands ahead of a secret says that it is none."""
+        return self._unless is not None and self._unless.search(ahead.decode()) is not None
 
 
 _HEADER = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

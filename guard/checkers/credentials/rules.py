@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from guard.checkers.credentials.randomness import (
+    access_key,
     crc32_base62,
     is_password,
     is_placeholder,
@@ -25,7 +26,8 @@ def _real(text: str) -> bool:
 class Rule:
     """A kind of secret. `sign` is an expression that is there whenever the form is, and cheap to look for.
 
-    `entropy` is the least that the secret must have, in bits a character; `valid` has the last word.
+    `entropy` is the least that the secret must have, in bits a character; `valid` has the last word. `unless` is an expression
+    (in the syntax of `re`) for the end of what the form has ahead of the secret: where it is there, this is none.
     """
 
     category: str
@@ -35,15 +37,19 @@ class Rule:
     entropy: float = 3.0
     valid: Callable[[str], bool] = _real
     score: float = 0.95
+    unless: str = ""
 
 
 _W = "[0-9A-Za-z_-]"
 _A = "[0-9A-Za-z]"
 _H = "[0-9a-f]"
+# What is called so says where a secret lies, or what about it: credentialsId, secret_name, PASSWORD_FILE, tokenizer.
+_ABOUT = r"(?:(?i:[_.-](?:id|name|file|path|ur[il]|ref|arn|type))|Id|Name|File|Path|Ur[il]|Ref|Arn|Type|(?i:i[sz](?:er|ation)\w*))\W*\Z"
 
 RULES = (
     # --- clouds ---
-    Rule("AWS_ACCESS_KEY", "an AWS access key", "A(?:KIA|SIA|BIA|CCA)[A-Z2-7]", r"\bA(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}\b", 2.5),
+    Rule("AWS_ACCESS_KEY", "an AWS access key", "A(?:KIA|SIA|BIA|CCA)[A-Z2-7]", r"\bA(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}\b", 2.5,
+         access_key),
     Rule("AWS_SECRET_KEY", "an AWS secret key", "(?i)aws|secret_?access_?key",
          r"(?i:aws|secret_?access_?key)(?s:.){0,40}?[\"'=: ]([0-9A-Za-z/+]{40})(?:[^0-9A-Za-z/+=]|\z)", 4.2, looks_random),
     Rule("AWS_BEDROCK_KEY", "an AWS Bedrock key", "ABSKQmVk", r"\bABSKQmVk[0-9A-Za-z+/]{100,160}={0,2}"),
@@ -126,9 +132,14 @@ RULES = (
     Rule("JSON_WEB_TOKEN", "a JSON web token", "eyJ", rf"\beyJ{_W}{{14,900}}\.eyJ{_W}{{10,900}}\.{_W}{{16,900}}", 3.0, json_web_token),
     Rule("CONNECTION_STRING", "an address with a password", "://",
          r"\b[A-Za-z][0-9A-Za-z+.-]{1,20}://[^ \t\r\n/?#@:\"'<>]{0,64}:([^ \t\r\n/?#@\"'<>]{3,128})@[0-9A-Za-z\[]", 0.0, is_password),
+    Rule("CONNECTION_STRING", "an address with a password", r"://[^ \t\r\n/?#@:\"'<>]+@",
+         r"\b[A-Za-z][0-9A-Za-z+.-]{1,20}://([^ \t\r\n/?#@:\"'<>]{16,128})@[0-9A-Za-z\[]", 0.0, looks_random, 0.9),
     Rule("AUTHORIZATION_HEADER", "an authorization header", "(?i)authorization",
-         r"(?i)\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|token|bot)\s{1,3}([0-9A-Za-z+/=._~-]{16,900})"),
+         r"(?i)\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|token|bot)\s{1,3}([0-9A-Za-z+/=._~:-]{16,900})"),
+    Rule("AUTHORIZATION_HEADER", "an authorization header", "(?i)bearer", r"(?i)\bbearer\s{1,3}([0-9A-Za-z+/=._~:-]{20,900})", 3.0,
+         looks_random, 0.8),
     Rule("PASSWORD_OR_KEY", "a password or key beside its name", "(?i)pass|pwd|secret|token|key|credential",
          r"(?i)(?:pass(?:wor[dt]|wd|phrase)?|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|credentials?|auth_?key)"
-         r"[0-9a-z_.-]{0,24}[\"'`]?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'`]?([^\s\"'`,;<>(){}\[\]]{8,128})", 0.0, looks_random, 0.7),
+         r"[0-9a-z_.-]{0,24}\\?[\"'`]?\s{0,3}(?:=>|:=|=|:)\s{0,3}\\?[\"'`]?([^\s\"'`,;<>(){}\[\]]{7,127}[^\s\"'`,;<>(){}\[\]\\])",
+         0.0, looks_random, 0.7, _ABOUT),
 )  # fmt: skip

@@ -36,6 +36,11 @@ def anything(_: str) -> bool:
     return True
 
 
+def hardware(text: str) -> bool:
+    """Whether an address of six bytes is that of a device: not all zeros, nor all ones, which is everybody's."""
+    return len(set(text) - set(":-.")) > 1
+
+
 def luhn(text: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
     digits = text.encode()

@@ -131,6 +131,7 @@ class Addresses:
                 end = match.end()
                 named = mentions(view, self._words) and Nearby(view, begin, end, self._before).says(self._words)
                 known = match[1] != b"0.0.0.0" and int((match[2] or b"/0")[1:]) <= 32
+                known = known and not match[1].startswith(b"127.")  # each machine's name for itself
                 if known and (named or not _is_version(data, begin, end)):
                     yield Match(begin, end, self.category, 0.95 if named else 0.6)
             elif (match := self._colons.match(data, begin)) and _is_ipv6(match.group().decode()):
@@ -149,8 +150,8 @@ def _is_ipv6(written: str) -> bool:
 
 
 def _is_version(data: bytes, start: int, end: int) -> bool:
-    """Four single digits, or what a word ahead calls a release or a section."""
-    return end - start == 7 or data[max(0, start - 16) : start].rstrip(b" .:#-").lower().endswith(_VERSION)
+    """Four single digits, or what a word ahead calls a release or a section, as prose or as a setting ("version": "…")."""
+    return end - start == 7 or data[max(0, start - 16) : start].rstrip(b" .:#-=\"'[(").lower().endswith(_VERSION)
 
 
 _MONTHS = (

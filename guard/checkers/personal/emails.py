@@ -11,6 +11,8 @@ from guard.checkers.tails import prefixes
 
 EMAIL = "EMAIL_ADDRESS"
 _LOCAL = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_\x1f.+'%-"
+# No domain ends so: a picture for fine screens ("logo@2x.png") is no address.
+_FILE = re.compile(rb"\.(?:png|jpe?g|gif|svg|webp|bmp|ico|css|js|json|html?)\Z", re.IGNORECASE)
 _DOMAIN = r"(?:[0-9A-Za-z_][0-9A-Za-z_-]{0,62}\.){1,8}[A-Za-z_][0-9A-Za-z_-]{0,61}[0-9A-Za-z_]"
 
 
@@ -30,7 +32,8 @@ class Emails:
             if at and data[at - 1] != 46 and data[at - 1] in _LOCAL:
                 ahead = data[max(0, at - 64) : at]
                 local = ahead[len(ahead.rstrip(_LOCAL)) :].lstrip(b".'%-")
-                if local and start <= at - len(local) < stop:
+                cloned = local == b"git" and data[match.end() : match.end() + 1] == b":"  # git@host:path
+                if local and start <= at - len(local) < stop and not cloned and not _FILE.search(match.group()):
                     yield Match(at - len(local), match.end(), EMAIL, 1.0)
 
 

@@ -142,6 +142,8 @@ class Numbers:
 
     def _kinds(self, view: Shadow, start: int, end: int, plan: _Plan, *, named: bool) -> Iterator[Match]:
         data = view.data
+        if start > 1 and data[start - 1] == 46 and 48 <= data[start - 2] <= 57 and data[start:end].isdigit():
+            return  # the digits behind a decimal point
         touched = (start and data[start - 1] in _WORD) or (end < len(data) and data[end] in _WORD)
         nearby = Nearby(view, start, end, self._before) if named else None
         if nearby and not nearby.perhaps(plan.words):
