@@ -20,7 +20,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, record
+from tests.bench import checks, copies, record
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -84,9 +84,14 @@ def faults() -> None:
 
 
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record, checks, faults), or all."""
+    """Measure and print `parts` (flow, record, checks, copies, faults), or all."""
     with tempfile.TemporaryDirectory() as folder:
-        made = {"flow": lambda: flow(Path(folder)), "record": record.lines, "checks": checks.lines}
+        made = {
+            "flow": lambda: flow(Path(folder)),
+            "record": record.lines,
+            "checks": checks.lines,
+            "copies": copies.lines,
+        }
         for name in parts or [*made, "faults"]:
             if name == "faults":
                 faults()
