@@ -8,16 +8,38 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
 
-from guard.checkers.linear import Model
 from guard.digest import sha256
 from guard.errors import ConfigError
 
 KIND = "genguard-calibration-1"
 LIMIT = 10.0  # log-odds beyond it say no more
+
+
+class Scorer(Protocol):
+    """A harm model: tier 0 alone (`linear.Model`) or both tiers (`cascade.Cascade`)."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels, in the order of the scores."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of everything that scores depend on."""
+
+    @property
+    def version(self) -> str:
+        """What a checker's version says about the model."""
+
+    @property
+    def thresholds(self) -> Mapping[str, Mapping[str, float]]:
+        """For each label the least score by false-positive rate."""
+
+    def logits(self, lines: Sequence[str], /) -> Any:
+        """Calibrated log-odds, lines × names; minus infinity for a line without words. Lines hold no line break."""
 
 
 class Fitted(BaseModel, extra="forbid", frozen=True):
@@ -77,7 +99,7 @@ def bounded(logits: Any) -> Any:
     return np.clip(np.nan_to_num(logits, neginf=-LIMIT, posinf=LIMIT), -LIMIT, LIMIT)
 
 
-def load(path: Path, model: Model) -> Adjustment:
+def load(path: Path, model: Scorer) -> Adjustment:
     """Read a calibration file for a model. Raises ConfigError when it is missing, damaged or for another model."""
     try:
         data = path.read_bytes()

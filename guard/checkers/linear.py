@@ -56,6 +56,16 @@ class Model:
         """The labels, in the order of the scores."""
         return tuple(head.name for head in self.heads)
 
+    @property
+    def thresholds(self) -> Mapping[str, Mapping[str, float]]:
+        """For each label the least score by false-positive rate, where the file states it."""
+        return {head.name: head.thresholds or {} for head in self.heads}
+
+    @property
+    def version(self) -> str:
+        """What a checker's version says about the model."""
+        return self.digest[:12]
+
     @classmethod
     def load(cls, path: Path) -> Model:
         """Read a model file. Raises ConfigError when it is missing or damaged."""
@@ -69,12 +79,16 @@ class Model:
 
     def logits(self, lines: Sequence[str]) -> Any:
         """Calibrated log-odds, lines × heads: the highest over each line's windows. Lines hold no line break."""
+        return self.logits_of(self.read(lines))
+
+    def logits_of(self, reads: Sequence[str]) -> Any:
+        """The same for lines as `read` gives them."""
         import numpy as np
 
-        result = np.full((len(lines), len(self.heads)), -np.inf)
-        if not lines:
+        result = np.full((len(reads), len(self.heads)), -np.inf)
+        if not reads:
             return result
-        bag = ngrams.bag(ngrams.normalised("\n".join(lines), self._choose))
+        bag = ngrams.bag("\n".join(reads))
         if bag is None:
             return result
         totals, counts = self._summed(bag)
@@ -94,6 +108,11 @@ class Model:
                 scores = np.maximum.reduceat(scores, first, axis=0)
             result[line[first]] = np.maximum(result[line[first]], scores)
         return result
+
+    def read(self, lines: Sequence[str]) -> list[str]:
+        """Lines as they are scored: in lower case, disguises undone, odd words in their worst reading."""
+        read = ngrams.normalised("\n".join(lines), self._choose)
+        return read.encode("utf-8", "replace").decode().split("\n") if lines else []
 
     def scores(self, lines: Sequence[str]) -> Any:
         """Probabilities, lines × heads; 0 for a line without words."""

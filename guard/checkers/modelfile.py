@@ -19,7 +19,10 @@ def read(path: Path, magic: bytes) -> tuple[dict[str, Any], bytes, str]:
     header, found, body = data.removeprefix(magic).partition(b"\n")
     if not (found and data.startswith(magic)):
         raise ConfigError(f"{path.name} is not a model of this version; reinstall genguard")
-    return json.loads(header), body, sha256(data).hex()
+    try:
+        return json.loads(header), body, sha256(data).hex()
+    except ValueError as error:
+        raise ConfigError(f"{path.name} is damaged; reinstall genguard") from error
 
 
 def require_size(path: Path, body: bytes, size: int) -> None:

@@ -1,24 +1,29 @@
-"""Harm in text, tier 0: a small linear model over words and character n-grams that ships with the package and always runs.
+"""Harm in text: each sentence gets a calibrated probability for each category of `guard.checkers.hazards`.
 
-Each sentence gets a calibrated probability for each category that the model scores (`guard.checkers.hazards` has the
-taxonomy). How the model was made, on what, and what it gets wrong stands in `data/MODEL_CARD_toxicity.md`.
+Tier 0, a small linear model over words and character n-grams, always runs. With `tiers: cascade`, tier 1, a small transformer,
+reads the sentences of which tier 0 is not sure. Both ship. How they were made, on what, and what they get wrong stands in
+`data/MODEL_CARD_toxicity.md`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from guard.checkers import calibration
+from guard.checkers.calibration import Scorer
+from guard.checkers.cascade import Cascade
 from guard.checkers.hazards import BY_NAME, SCORED
 from guard.checkers.linear import Model, probability
 from guard.checkers.text import fold, sentences, text_of
 from guard.types import Finding, Item, Span
 
 MODEL = Path(__file__).parent / "data" / "toxicity.bin"
+TIER1 = Path(__file__).parent / "data" / "toxicity_tier1.bin"
+TIERS = ("tier0", "cascade")
 BLOCK = 1 << 16  # characters scored at once, so that memory does not grow with the text
 LONG, LAP = 2_000, 200  # characters: longer sentences are read in pieces that overlap
 
@@ -29,6 +34,11 @@ class ToxicityChecker:
     class Params(BaseModel, extra="forbid", frozen=True):
         """What a policy may set."""
 
+        tiers: Literal["tier0", "cascade"] = Field(
+            "tier0",
+            description="which models read: tier0 alone, or the cascade, in which a small transformer reads what tier 0 is not "
+            "sure of (needs the extra `toxicity`; some 5 ms for each such sentence)",
+        )
         min_score: float = Field(0.5, ge=0, le=1, description="lowest probability that is reported")
         categories: frozenset[str] = Field(frozenset(SCORED), description=f"what to report: {', '.join(SCORED)}")
         false_positive_rate: float | None = Field(
@@ -55,12 +65,12 @@ class ToxicityChecker:
     horizon = "sentence"
     categories = frozenset(SCORED)
 
-    def __init__(self, params: Params, model: Model | None = None) -> None:
-        self._model = model or Model.load(MODEL)
+    def __init__(self, params: Params, model: Scorer | None = None) -> None:
+        self._model = model or load(params.tiers)
         self._adjust = calibration.load(params.calibration, self._model) if params.calibration else None
         self._least = self._thresholds(params)
         adjusted = f"+{self._adjust.digest[:12]}" if self._adjust else ""
-        self.version = f"2+{self._model.digest[:12]}{adjusted}"
+        self.version = f"2+{self._model.version}{adjusted}"
 
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """One finding for each category and harmful sentence."""
@@ -69,12 +79,12 @@ class ToxicityChecker:
     def _thresholds(self, params: Params) -> dict[int, float]:
         """The least score to report, by column."""
         found = {}
-        for index, head in enumerate(self._model.heads):
-            if head.name in params.categories:
+        for index, name in enumerate(self._model.names):
+            if name in params.categories:
                 least = params.min_score
                 if params.false_positive_rate is not None:
-                    stated = (self._adjust and self._adjust.thresholds.get(head.name)) or head.thresholds or {}
-                    least = calibration.threshold(stated, params.false_positive_rate, head.name)
+                    stated = (self._adjust and self._adjust.thresholds.get(name)) or self._model.thresholds[name]
+                    least = calibration.threshold(stated, params.false_positive_rate, name)
                 found[index] = least
         return found
 
@@ -97,8 +107,14 @@ class ToxicityChecker:
         for row, span in zip(scores.tolist(), spans, strict=True):
             for index, least in self._least.items():
                 if row[index] >= least and row[index] > 0:
-                    name = self._model.heads[index].name
+                    name = self._model.names[index]
                     yield Finding(name, round(row[index], 4), span, message=BY_NAME[name].message)
+
+
+def load(tiers: str) -> Scorer:
+    """The models that ship, by one of TIERS. Raises MissingExtra where the cascade's libraries are not installed."""
+    first = Model.load(MODEL)
+    return first if tiers == "tier0" else Cascade.load(first, TIER1)
 
 
 def lines_of(text: str) -> tuple[list[str], list[Span]]:

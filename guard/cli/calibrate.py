@@ -24,6 +24,9 @@ def calibrate(
     rate: Annotated[
         list[float] | None, typer.Option("--rate", help="False-positive rate to state thresholds for; may be repeated.")
     ] = None,
+    tiers: Annotated[
+        str, typer.Option("--tiers", help="What the policy will say: tier0, or cascade (needs the extra `toxicity`).")
+    ] = "tier0",
     as_json: JsonOption = False,
 ) -> None:
     """Fit thresholds and a small head for each category to a labelled sample.
@@ -31,8 +34,7 @@ def calibrate(
     A category needs at least ten rows that have it and ten that do not. Labels are names of categories, apart by `;` in CSV,
     a list in JSONL, and none where nothing is wrong.
     """
-    from guard.checkers.linear import Model
-    from guard.checkers.toxicity import MODEL
+    from guard.checkers.toxicity import TIERS, load
     from guard.cli import show
     from guard.digest import sha256
     from guard.training.calibrate import fitted, read
@@ -40,8 +42,10 @@ def calibrate(
     rates = rate or [0.01, 0.05]
     if not all(0 < value < 1 for value in rates):
         raise ConfigError("--rate: use shares between 0 and 1, such as 0.01")
+    if tiers not in TIERS:
+        raise ConfigError(f"--tiers: use {' or '.join(TIERS)}")
     data = read_bytes(sample)
-    model = Model.load(MODEL)
+    model = load(tiers)
     document = fitted(model, read(data, sample, model.names), sha256(data).hex(), rates)
     written = document.data()
     try:
@@ -62,4 +66,5 @@ def calibrate(
     left = sorted(set(model.names) - set(document.categories))
     if left:
         print(f"as shipped, for want of labels: {', '.join(left)}")
-    print(f"wrote {out}; name it in a policy: toxicity: {{params: {{calibration: {out}}}}}")
+    named = f"calibration: {out}" if tiers == "tier0" else f"tiers: {tiers}, calibration: {out}"
+    print(f"wrote {out}; name it in a policy: toxicity: {{params: {{{named}}}}}")

@@ -1,4 +1,4 @@
-"""Fit the shipped model's scores to a user's own labelled sample: reading the sample, fitting, thresholds."""
+"""Fit the shipped models' scores to a user's own labelled sample: reading the sample, fitting, thresholds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from guard.checkers.calibration import KIND, Adjustment, Document, Fitted, bounded
-from guard.checkers.linear import Model, probability
+from guard.checkers.calibration import KIND, Adjustment, Document, Fitted, Scorer, bounded
+from guard.checkers.linear import probability
 from guard.checkers.toxicity import lines_of
 from guard.errors import ConfigError
 from guard.training import metrics
@@ -70,7 +70,7 @@ def _csv(text: str, name: str) -> Iterator[tuple[int, str, set[str]]]:
         yield reader.line_num, row["text"], labels
 
 
-def fitted(model: Model, sample: Sample, digest: str, rates: Sequence[float]) -> Document:
+def fitted(model: Scorer, sample: Sample, digest: str, rates: Sequence[float]) -> Document:
     """A head and thresholds for each category with enough rows. Raises ConfigError where no category has."""
     import numpy as np
 
@@ -80,7 +80,7 @@ def fitted(model: Model, sample: Sample, digest: str, rates: Sequence[float]) ->
         lines += found
         owners += [index] * len(found)
     sentences = model.logits(lines)
-    documents = np.full((len(sample), len(model.heads)), -np.inf)
+    documents = np.full((len(sample), len(model.names)), -np.inf)
     np.maximum.at(documents, owners, sentences)
     inputs = np.hstack([bounded(documents), np.ones((len(sample), 1))])
     categories: dict[str, Fitted] = {}
@@ -126,12 +126,12 @@ def _crossed(inputs: Any, truth: Any, prior: Any) -> Any:
 
 
 def _with_thresholds(
-    document: Document, model: Model, sample: Sample, sentences: Any, owners: Sequence[int], rates: Sequence[float]
+    document: Document, model: Scorer, sample: Sample, sentences: Any, owners: Sequence[int], rates: Sequence[float]
 ) -> dict[str, Fitted]:
     """Thresholds from the sample's harmless rows, as the checker scores them; only for rates that so few rows can show."""
     import numpy as np
 
-    scores = np.zeros((len(sample), len(model.heads)))
+    scores = np.zeros((len(sample), len(model.names)))
     np.maximum.at(scores, owners, probability(Adjustment(document, model.names, "").applied(sentences)))
     result = {}
     for name, found in document.categories.items():

@@ -305,6 +305,11 @@ def madlibs(folder: Path) -> Iterator[Row]:
             yield Row(row["Text"], {ANY: float(row["Label"] == "BAD")}, 1.0, "madlibs", found[0] if found else "")
 
 
+def news(folder: Path) -> Iterator[str]:
+    """CC BY 4.0. Posts of WNUT 2017 about whatever was new, for what the models cost."""
+    yield from _sentences(folder.parent / "names" / "wnut17train.conll")
+
+
 _IDENTITY = re.compile(
     r"\b(?:lesbian|gay|bisexual|transgender|trans|queer|lgbtq?|homosexual|straight|heterosexual|male|female|nonbinary|african"
     r"|african american|black|white|european|hispanic|latino|latina|latinx|mexican|canadian|american|asian|indian"

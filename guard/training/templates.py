@@ -14,6 +14,7 @@ from pathlib import Path
 from guard.checkers.hazards import BY_NAME
 
 SOURCE = Path(__file__).parent / "templates.txt"
+TIER1 = Path(__file__).parent / "templates_tier1.txt"  # learned by tier 1 alone; uses the words of the other
 HEAVIEST = 4.0  # weight of a sentence
 LOWER_CASE = 0.4  # of the sentences, since people write so
 _BLANK = re.compile(r"<(\w+)>")
@@ -33,12 +34,12 @@ class Family:
     sentences: list[str] = field(default_factory=list)
 
 
-def sentences(seed: int, each: int, source: Path = SOURCE) -> Iterator[tuple[str, Family, float]]:
+def sentences(seed: int, each: int, *sources: Path) -> Iterator[tuple[str, Family, float]]:
     """Sentences with their families and weights: up to `each` (times the family's share) of every wording, all different.
 
     The same for the same seed. A wording weighs more the more sentences it makes, but less than in proportion.
     """
-    words, families = read(source)
+    words, families = read(*(sources or (SOURCE,)))
     for family in families:
         for wording in family.sentences:
             draw = random.Random(f"{seed} {wording}")  # noqa: S311  (not for secrets)
@@ -55,13 +56,13 @@ def fill(sentence: str, words: dict[str, list[str]], draw: random.Random) -> str
     return sentence.lower() if draw.random() < LOWER_CASE else sentence[:1].upper() + sentence[1:]
 
 
-def read(source: Path) -> tuple[dict[str, list[str]], list[Family]]:
-    """The word lists and the families of a template file. Raises ValueError for a label that is no category."""
+def read(*sources: Path) -> tuple[dict[str, list[str]], list[Family]]:
+    """The word lists and the families of template files. Raises ValueError for a label that is no category."""
     words: dict[str, list[str]] = {}
     families: list[Family] = []
     current: list[str] = []
     in_words = True
-    for line in source.read_text(encoding="utf-8").splitlines():
+    for line in (line for source in sources for line in source.read_text(encoding="utf-8").splitlines()):
         if line.startswith("[="):
             families.append(_family(line))
             current, in_words = families[-1].sentences, False

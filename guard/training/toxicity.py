@@ -69,9 +69,14 @@ def rows(folder: Path) -> Iterator[Row]:
     for read in corpus.TRAINING:
         yield from read(folder)
     for text, family, weight in templates.sentences(SEED, OWN):
-        known = {name: value for name, value in family.labels.items() if value is not None}
-        rest = {name: value for name, value in corpus.BENIGN.items() if name not in family.labels}
-        yield Row(text, {**rest, **known}, weight, "own")
+        yield own(text, family, weight)
+
+
+def own(text: str, family: templates.Family, weight: float) -> Row:
+    """A sentence of ours with the labels of its family."""
+    known = {name: value for name, value in family.labels.items() if value is not None}
+    rest = {name: value for name, value in corpus.BENIGN.items() if name not in family.labels}
+    return Row(text, {**rest, **known}, weight, "own")
 
 
 def split(every: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:

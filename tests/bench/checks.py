@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from guard.checkers.pii import PiiChecker
 from guard.checkers.secrets import SecretsChecker
+from guard.checkers.toxicity import ToxicityChecker
 from guard.types import Checker, Item, Stage, Text
 from tests.bench.measure import Line
 from tests.bench.texts import dense, prose
@@ -67,6 +69,15 @@ def lines() -> Iterator[Line]:
         times, attack = max((attacked(checker, attack), attack) for attack in ATTACKS)
         pairs = [(once, 0.02) for once in times]
         yield Line(f"{title}: 16 kB of the worst attack ({attack!a})", "20 ms", pairs, "≤ 1")
+    first, both = (ToxicityChecker(ToxicityChecker.Params(tiers=tiers)) for tiers in ("tier0", "cascade"))
+    yield Line(
+        "toxicity: 1 kB of prose, cascade",
+        "tier 0",
+        [(median(both, seed), median(first, seed)) for seed in range(ROUNDS)],
+    )
+    yield Line(
+        "toxicity: 1 kB of prose, cascade", "5 ms", [(median(both, seed), 0.005) for seed in range(ROUNDS)], "≤ 1"
+    )
     text = prose(2_000_000, 7)
     pairs = [(look(secrets, text) / 2, 1 / 50) for _ in range(ROUNDS)]
     yield Line("secrets: a megabyte of prose", "50 MB/s", pairs, "≤ 1")
@@ -91,6 +102,11 @@ def p99(checker: Checker, seed: int) -> float:
     """Seconds that one document in a hundred exceeds."""
     times = sorted(look(checker, text) for text in documents(prose, seed, 2000))
     return times[len(times) * 99 // 100]
+
+
+def median(checker: Checker, seed: int) -> float:
+    """Seconds that half of the documents do not exceed."""
+    return statistics.median(look(checker, text) for text in documents(prose, seed))
 
 
 def growth(checker: Checker, make: Callable[[int, int], str]) -> Iterator[tuple[float, float]]:

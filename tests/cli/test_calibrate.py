@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from guard.checkers.toxicity import ToxicityChecker
 from guard.cli import app
 from guard.errors import ConfigError
 from guard.pipeline import Guard
+from guard.types import Item, Stage, Text
 
 ROWS = [
     *({"text": f"Thank you for parcel {number}.", "labels": []} for number in range(30)),
@@ -52,6 +54,22 @@ def test_json(sample: Path, tmp_path: Path) -> None:
     assert len(data["digest"]) == len(data["model"]) == 64
 
 
+def test_the_cascade_has_a_calibration_of_its_own(sample: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.json"
+    done = CliRunner().invoke(app, ["calibrate", str(sample), "--out", str(out), "--tiers", "cascade"])
+    assert done.exit_code == 0, done.output
+    assert f"toxicity: {{params: {{tiers: cascade, calibration: {out}}}}}" in done.output.replace("\n", "")
+    params = {"tiers": "cascade", "calibration": out, "categories": frozenset({"harassment"})}
+    checker = ToxicityChecker(ToxicityChecker.Params.model_validate(params))
+    rude, calm = checker.check(
+        [Item(Text(f"{text}, where is it?"), Stage.OUTPUT) for text in ("You moron", "Thank you")]
+    )
+    assert [finding.category for finding in rude] == ["harassment"]
+    assert calm == []
+    with pytest.raises(ConfigError, match="run `guard calibrate` again"):
+        ToxicityChecker(ToxicityChecker.Params(calibration=out))
+
+
 def test_mistakes_are_named(sample: Path, tmp_path: Path) -> None:
     def complaint(*arguments: str) -> str:
         error = CliRunner().invoke(app, ["calibrate", *arguments]).exception
@@ -59,5 +77,6 @@ def test_mistakes_are_named(sample: Path, tmp_path: Path) -> None:
         return str(error)
 
     assert "use shares between 0 and 1" in complaint(str(sample), "--out", str(tmp_path / "x"), "--rate", "5")
+    assert "use tier0 or cascade" in complaint(str(sample), "--out", str(tmp_path / "x"), "--tiers", "all")
     assert "cannot read" in complaint(str(tmp_path / "none"), "--out", str(tmp_path / "x"))
     assert "cannot write" in complaint(str(sample), "--out", str(tmp_path / "no" / "folder"))
