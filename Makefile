@@ -38,7 +38,7 @@ format: $(READY)
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis shots demo-out
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis shots demo-out .bench
 
 # uv installs the same packages in a tenth of the time; where it cannot be had, pip does.
 $(READY): pyproject.toml constraints.txt

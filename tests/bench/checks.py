@@ -11,7 +11,7 @@ from guard.checkers.pii import PiiChecker
 from guard.checkers.secrets import SecretsChecker
 from guard.checkers.toxicity import ToxicityChecker
 from guard.types import Checker, Item, Stage, Text
-from tests.bench.measure import Line
+from tests.bench.measure import Line, quantile
 from tests.bench.texts import dense, prose
 from tests.checkers.conftest import ATTACKS
 
@@ -100,8 +100,7 @@ def beside(ours: Checker, theirs: Any, make: Callable[[int, int], str]) -> Itera
 
 def p99(checker: Checker, seed: int) -> float:
     """Seconds that one document in a hundred exceeds."""
-    times = sorted(look(checker, text) for text in documents(prose, seed, 2000))
-    return times[len(times) * 99 // 100]
+    return quantile([look(checker, text) for text in documents(prose, seed, 2000)], 0.99)
 
 
 def median(checker: Checker, seed: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ROUNDS = 15
@@ -27,6 +27,11 @@ class Line:
         spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}"
         middle = f"{statistics.median(ratios):.2f}"
         return self.what, f"{ours:,.1f}", self.yardstick, f"{theirs:,.1f}", middle, spread, self.target
+
+
+def quantile(times: Sequence[float], share: float) -> float:
+    """What a share of the times does not exceed, such as 0.99."""
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
 
 def timed(action: Callable[[], object], times: int = 1) -> float:
