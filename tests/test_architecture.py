@@ -17,7 +17,8 @@ import guard
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = (
     "torch", "transformers", "diffusers", "presidio_analyzer", "spacy", "streamlit", "pandas", "numpy", "sklearn",
-    "fairlearn", "c2pa", "PIL", "alembic", "sqlalchemy", "pydantic", "yaml", "typer", "cryptography",
+    "fairlearn", "onnxruntime", "tokenizers", "c2pa", "PIL", "alembic", "sqlalchemy", "pydantic", "yaml", "typer",
+    "cryptography",
 )  # fmt: skip
 
 
