@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from guard.checkers import lexicon
 from guard.checkers.lexicon import Rule
+from guard.checkers.patterns import compiled
 from guard.checkers.text import Folded, fold, sentences, text_of
 from guard.digest import sha256
 from guard.types import Finding, Item
@@ -51,9 +53,12 @@ class BiasChecker:
         self._params = params
         found = lexicon.load(params.groups)
         self.version = f"1+{sha256(lexicon.SOURCE.read_bytes()).hex()[:12]}"
+        # In most texts nobody is named and no term stands: one pass of RE2 says so, for all expressions at once.
+        self._somebody = _any_of(found.rules["group"])
         self._group, self._exempt = found.rules["group"][0].expression, found.rules["exempt"][0].expression
         self._claims = (*found.rules["subject"], *found.rules["object"])
         self._terms = tuple(found.rules["term"]) if params.exclusionary else ()
+        self._some_term = _any_of(self._terms)
         self._sides = {"masculine": found.stems("masculine"), "feminine": found.stems("feminine")}
         self._instead = found.instead
 
@@ -66,10 +71,11 @@ class BiasChecker:
         lower = plain.text.replace("\u2019", "'").lower()
         if len(lower) != len(plain.text):  # a few capitals grow when lowered, and places must not move
             lower = "".join(character.lower()[:1] for character in plain.text.replace("\u2019", "'"))
-        for start, end in sentences(lower):
+        data = lower.encode("utf-8", "replace")
+        for start, end in sentences(lower) if self._somebody.search(data) else ():
             for left in range(start, end, LONGEST):
                 yield from self._generalisations(plain, lower, left, min(end, left + LONGEST))
-        for term in self._terms:
+        for term in self._terms if self._some_term.search(data) else ():
             for match in term.expression.finditer(lower):
                 yield Finding(term.category, term.score, plain.span(*match.span()), message=term.message)
         yield from self._coded(plain, lower)
@@ -95,23 +101,25 @@ class BiasChecker:
 
     def _coded(self, plain: Folded, lower: str) -> Iterator[Finding]:
         """Gender-coded words, when a text leans to one side with enough of them."""
-        found: dict[str, list[re.Match[str]]] = {"masculine": [], "feminine": []}
-        words = 0
-        for match in _WORD.finditer(lower):
-            words += 1
-            for name, stems in self._sides.items():
-                if stems.match(match.group()):
-                    found[name].append(match)
-        variety = {name: len({match.group() for match in matches}) for name, matches in found.items()}
-        side = max(variety, key=variety.__getitem__)
-        lean = 2 * variety[side] - sum(variety.values())
-        if lean < FEW or lean / words < self._params.gendered_density:
+        words = _WORD.findall(lower)
+        different = set(words)
+        coded = {name: {word for word in different if stems.match(word)} for name, stems in self._sides.items()}
+        side = max(coded, key=lambda name: len(coded[name]))
+        lean = 2 * len(coded[side]) - sum(map(len, coded.values()))
+        if lean < FEW or lean / len(words) < self._params.gendered_density:
             return
-        score = round(min(0.6, 0.3 + lean / words), 4)
-        for match in found[side]:
+        score = round(min(0.6, 0.3 + lean / len(words)), 4)
+        for match in _WORD.finditer(lower):
+            if match.group() not in coded[side]:
+                continue
             instead = self._instead(side, match.group())
             message = f"{side}-coded wording" + (f"; consider: {instead}" if instead else "")
             yield Finding(GENDERED, score, plain.span(*match.span()), message=message)
+
+
+def _any_of(rules: Sequence[Rule]) -> Any:
+    """An expression that is found where any of the rules' is, and sometimes where none is."""
+    return compiled("|".join(rule.words for rule in rules), utf8=True)
 
 
 def _quoted(text: str, start: int, end: int, match: re.Match[str]) -> bool:

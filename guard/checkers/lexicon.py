@@ -15,10 +15,14 @@ INSTEAD = "=>"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An expression with what a match means. `kind` is group, subject, object, exempt or term."""
+    """An expression with what a match means. `kind` is group, subject, object, exempt or term.
+
+    `words` is the expression without what must not stand around a match: where it is not, the expression is not either.
+    """
 
     kind: str
     expression: re.Pattern[str]
+    words: str
     score: float = 0.0
     category: str = ""
     message: str = ""  # ends in what to write instead, where the lexicon has that
@@ -78,7 +82,7 @@ def _rule(head: str, lines: list[str], words: Mapping[str, list[str]]) -> Rule:
     pattern = _NAME.sub(lambda name: _either(words[name[1]]), "|".join(lines))
     expression = re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])")
     message = (match["message"] or "") + (f"; consider: {instead}" if instead else "")
-    return Rule(match["kind"], expression, float(match["score"] or 0), match["category"] or "", message)
+    return Rule(match["kind"], expression, pattern, float(match["score"] or 0), match["category"] or "", message)
 
 
 def _either(options: list[str]) -> str:

@@ -64,13 +64,13 @@ def options(*, utf8: bool = False, memory: int | None = None) -> Any:
     return made
 
 
-def compiled(pattern: str, *, captures: bool = False) -> Any:
-    """An RE2 expression over bytes of a shadow."""
+def compiled(pattern: str, *, captures: bool = False, utf8: bool = False) -> Any:
+    """An RE2 expression over bytes of a shadow, or over UTF-8."""
     import re2
 
-    how = options()
+    how = options(utf8=utf8)
     how.never_capture = not captures
-    return re2.compile(pattern.encode("latin-1"), how)
+    return re2.compile(pattern.encode("utf-8" if utf8 else "latin-1"), how)
 
 
 def pattern_set(patterns: Iterable[str], *, anchored: bool = False, utf8: bool = False) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guard.checkers import lexicon
 from guard.checkers.bias import BiasChecker
+from guard.checkers.patterns import compiled
 from guard.types import Checker, Finding
+from tests.checkers.drawn import draw
 
 Ask = Callable[[Checker, str], list[Finding]]
 
@@ -145,3 +150,20 @@ def test_a_broken_lexicon_is_refused(tmp_path: Path) -> None:
     source.write_text("[groups]\nwomen\n[> subject high: no]\nwomen\n", encoding="utf-8")
     with pytest.raises(ValueError, match="not the head of a rule"):
         lexicon.load(source=source)
+
+
+RULES = lexicon.load(("Größenwahnsinnige", "a.c (b)")).rules
+around = st.text(alphabet="a\u00e9\u0436 -'\u2019.\n\U0001f600", max_size=4)
+
+
+@pytest.mark.parametrize("kind", ["group", "term"])
+@given(seed=st.integers(0, 2**32), before=around, behind=around)
+def test_where_an_expression_is_found_so_is_what_is_looked_for_first(
+    kind: str, seed: int, before: str, behind: str
+) -> None:
+    chance = random.Random(seed)
+    rule = chance.choice(RULES[kind])
+    text = before + draw(rule.words, chance) + behind
+    first = compiled(rule.words, utf8=True).search(text.encode())
+    assert first or not rule.expression.search(text)
+    assert rule.expression.search(f". {draw(rule.words, chance)} !")
