@@ -27,7 +27,6 @@ from guard.errors import ConfigError
 
 Bytes = NDArray[np.uint8]
 _STEP = 512  # bytes of normalised text between two marks of the map back to the file
-_COARSE = 1024  # hashes between two that are kept in memory
 _CHUNK, _WIDEST = 16, 4096  # bytes compared at once, at first and at most
 _MOST = 1 << 25  # bytes that are compared for one text in one segment: some tenths of a second
 
@@ -74,7 +73,6 @@ class Segment:
         self._folder = folder
         if len(self._hashes) != len(self._places):
             raise ConfigError(f"{folder} is damaged: build the corpus again")
-        self._coarse = np.array(self._hashes[::_COARSE])
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -110,7 +108,7 @@ class Segment:
         """
         if not len(self._hashes):
             return []
-        low = self._lower(hashes)
+        low = np.searchsorted(self._hashes, hashes)
         hits = np.flatnonzero(self._hashes[np.minimum(low, len(self._hashes) - 1)] == hashes)
         found: list[Run] = []
         compare = _Comparison(np.frombuffer(data, np.uint8), self._text)
@@ -122,15 +120,6 @@ class Segment:
                 if run.start <= start < run.end and len(places):  # what a longer one hides is of no interest
                     places = places[compare.goes_beyond(run, start, places)]
             found += self._extended(compare, start, places, least)
-        return found
-
-    def _lower(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """The first row of each hash, or where it would stand; the coarse rows spare most of the disk's pages."""
-        block = np.searchsorted(self._coarse, hashes, side="left")
-        found = np.empty(len(hashes), np.int64)
-        for number, (at, value) in enumerate(zip(block.tolist(), hashes, strict=True)):
-            first = max(0, at - 1) * _COARSE
-            found[number] = first + int(np.searchsorted(self._hashes[first : at * _COARSE + 1], value, side="left"))
         return found
 
     def _extended(self, compare: _Comparison, start: int, places: NDArray[np.int64], least: int) -> Iterator[Run]:
