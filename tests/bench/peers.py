@@ -207,19 +207,9 @@ def environment(peer: Peer) -> Path:
     folder = HOME / f"{peer.package}-{peer.version}"
     python, ready = folder / "bin" / "python", folder / "ready"
     if not ready.exists():
-        commands = (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [
-                str(python),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                f"{peer.package}=={peer.version}",
-            ],
-        )
-        for command in commands:
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        venv = [sys.executable, "-m", "venv", "--clear", str(folder)]
+        for command in (venv, [*pip, f"{peer.package}=={peer.version}"]):
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL)
             except subprocess.CalledProcessError as error:
