@@ -91,7 +91,8 @@ def _load(
     dtype: str | None,
 ) -> TextModel:
     transformers = _transformers()
-    folder, name = _folder(path_or_id, revision, _download_text)
+    # top-level files only: sub-folders hold other formats of the same weights
+    folder, name = fetched(path_or_id, revision, _TEXT_FILES, but=["*/*"])
     weights.require_safetensors(folder, sorted(folder.glob("*.safetensors")))
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     place = device_name(device)
@@ -324,15 +325,19 @@ def as_config_error(name: str) -> Iterator[None]:
         ) from error
 
 
-def fetched(path_or_id: str | Path, revision: str | None, files: Sequence[str]) -> tuple[Path, str]:
-    """A model's folder, or those of its files that match `files` from the hub at a pinned commit; and its name."""
+def fetched(
+    path_or_id: str | Path, revision: str | None, files: Sequence[str], *, but: Sequence[str] = ()
+) -> tuple[Path, str]:
+    """A model's folder, or its files from the hub at a pinned commit that match `files` and not `but`; and its name."""
 
     def download(name: str, commit: str) -> str:
         try:
             import huggingface_hub
         except ModuleNotFoundError as error:
             raise MissingExtra("loading models from the hub", "local") from error
-        return huggingface_hub.snapshot_download(name, revision=commit, allow_patterns=list(files))
+        return huggingface_hub.snapshot_download(
+            name, revision=commit, allow_patterns=list(files), ignore_patterns=list(but) or None
+        )
 
     return _folder(path_or_id, revision, download)
 
@@ -351,15 +356,6 @@ def _folder(path_or_id: str | Path, revision: str | None, download: Callable[[st
         )
     with quiet(), as_config_error(name):
         return Path(download(name, str(revision))), name
-
-
-def _download_text(name: str, revision: str) -> str:
-    import huggingface_hub
-
-    # top-level files only: sub-folders hold other formats of the same weights
-    return huggingface_hub.snapshot_download(
-        name, revision=revision, allow_patterns=_TEXT_FILES, ignore_patterns=["*/*"]
-    )
 
 
 def _download_image(name: str, revision: str) -> str:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from guard.store.engine import open_engine, upgrade
+from guard.store.engine import open_engine, upgrade, writing
+from guard.store.partitions import TABLES, WIDTH, partitions
 from guard.types import new_id
 from tests.tiny import make
 
@@ -174,6 +175,28 @@ def copied(server: Engine) -> Iterator[str]:
     yield server.url.set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@contextmanager
+def role(server: Engine, name: str) -> Iterator[str]:
+    """A user without any right; databases in which it gets some must be gone before it."""
+    with server.connect() as connection:
+        connection.execute(text(f"DROP ROLE IF EXISTS {name}"))
+        connection.execute(text(f"CREATE ROLE {name} LOGIN"))
+    yield name
+    with server.connect() as connection:
+        connection.execute(text(f"DROP ROLE {name}"))
+
+
+def shrink(engine: Engine, width: int = 64) -> None:
+    """Have partitions of a few entries on PostgreSQL; those that are there go."""
+    with writing(engine) as connection:
+        for table in TABLES:
+            for part in partitions(connection, table):
+                connection.execute(text(f"DROP TABLE {part.name}"))
+        made = connection.execute(text("SELECT pg_get_functiondef('log_make_room'::regproc)")).scalar_one()
+        assert str(WIDTH) in made
+        connection.exec_driver_sql(made.replace(str(WIDTH), str(width)))
 
 
 @pytest.fixture

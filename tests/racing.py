@@ -1,10 +1,25 @@
-"""Callers that ask for the same thing at the same moment."""
+"""Callers that do the same thing at the same moment."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from guard import Guard, Outcome
+
+
+def at_once(work: Callable[[], object], count: int = 4) -> None:
+    """Run it in so many threads at the same moment, and raise what the first of them raised that failed."""
+    barrier = threading.Barrier(count)
+
+    def run() -> None:
+        barrier.wait(timeout=30)
+        work()
+
+    with ThreadPoolExecutor(count) as threads:
+        for task in [threads.submit(run) for _ in range(count)]:
+            task.result()
 
 
 def race(g: Guard) -> list[Outcome]:
@@ -17,9 +32,5 @@ def race(g: Guard) -> list[Outcome]:
 
     outcomes: list[Outcome] = []
     say = g.wrap(slow)
-    threads = [threading.Thread(target=lambda: outcomes.append(say("hi", id="race"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda: outcomes.append(say("hi", id="race")))
     return outcomes

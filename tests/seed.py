@@ -21,6 +21,7 @@ from guard.keys import KeyRing
 from guard.policy.load import from_document
 from guard.store.engine import open_engine, upgrade
 from guard.types import Content, Image, Text, new_id
+from tests.clock import Clock
 
 DOCUMENT: dict[str, Any] = {
     "name": "default",
@@ -49,16 +50,6 @@ HOSTILE = (
     "<style>body{display:none}</style> www.evil.test http://evil.test/?q=1 -> "
     "account \u202e3219 8765\u202c pay\u200bpal \x1b[31mred\x07 jane.roe@example.org e" + "\u0301" * 40 + " ok"
 )
-
-
-@dataclass
-class Clock:
-    """A clock that the seed moves."""
-
-    now: datetime
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @dataclass(frozen=True)

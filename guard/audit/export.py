@@ -130,10 +130,8 @@ class _Tiles:
         self.tree = merkle.CompactRange()
 
     def add(self, leaf: bytes) -> None:
-        hashed = merkle.leaf_hash(leaf)
         self._bundle.append(len(leaf).to_bytes(2, "big") + leaf)
-        self.tree.append(hashed)
-        self._push(0, hashed)
+        self.add_pruned(merkle.leaf_hash(leaf))
 
     def add_pruned(self, hashed: bytes) -> None:
         """An entry of which only the hash is left: no bundle is written for it."""

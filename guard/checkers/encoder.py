@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from guard.checkers import identities, modelfile
+from guard.checkers.text import windows
 from guard.digest import sha256
 from guard.errors import ConfigError, MissingExtra
 
@@ -86,8 +87,8 @@ class Encoder:
         first, last = self._ends
         ids = self._words.encode(line, add_special_tokens=False).ids
         inside = WINDOW - 2
-        for start in range(0, max(1, len(ids) - inside + STRIDE), STRIDE):
-            yield [first, *ids[start : start + inside], last]
+        for start, end in windows(len(ids), inside, inside - STRIDE):
+            yield [first, *ids[start:end], last]
 
 
 def tokenizer(vocabulary: Sequence[str]) -> Any:

@@ -6,6 +6,7 @@ import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guard.checkers.text import windows
 from guard.errors import MissingExtra
 from guard.types import Region, Span
 
@@ -84,10 +85,9 @@ def _tiles(picture: Picture) -> Iterator[tuple[Picture, int, int]]:
     yield picture, 0, 0
     if max(picture.size) <= SIDE:
         return
-    for top in range(0, max(picture.height - LAP, 1), SIDE - LAP):
-        for left in range(0, max(picture.width - LAP, 1), SIDE - LAP):
-            box = (left, top, min(left + SIDE, picture.width), min(top + SIDE, picture.height))
-            yield picture.crop(box), left, top
+    for top, bottom in windows(picture.height, SIDE, LAP):
+        for left, right in windows(picture.width, SIDE, LAP):
+            yield picture.crop((left, top, right, bottom)), left, top
 
 
 def _lines(engine: Any, picture: Picture, left: int, top: int) -> Iterator[Line]:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from guard.checkers.text import Table
+from guard.charmap import Table
 from guard.types import Span
 
 UNDERSCORE, LETTER, SYMBOL = "\x1f", "_", "*"

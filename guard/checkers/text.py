@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from guard.charmap import Table
 from guard.types import Item, Span, Text
 
 # Characters without a width of their own, which hide inside numbers and words: soft hyphen, joiners, marks of direction,
@@ -32,20 +33,6 @@ class Folded:
         if self.at is None:
             return Span(start, end)
         return Span(self.at[start], self.at[end - 1] + 1)
-
-
-class Table(dict[int, str]):
-    """For `str.translate`: what a character becomes, worked out by `plain` when it is first met. Threads may share one."""
-
-    def __init__(self, plain: Callable[[str], str], known: Mapping[int, str] = {}) -> None:
-        super().__init__(known)
-        self._plain = plain
-
-    def __missing__(self, code: int) -> str:
-        plain = self._plain(chr(code))
-        if len(self) < 1 << 16:
-            self[code] = plain
-        return plain
 
 
 def _plain(character: str) -> str:

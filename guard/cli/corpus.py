@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,12 +40,8 @@ def build(
     from guard.corpus.index import folder_of
 
     folder = folder_of(name, settings.load(home=home).home)
-    total = sum(
-        it.stat().st_size for path in paths for it in ([path] if path.is_file() else path.rglob("*")) if it.is_file()
-    )
-    with progress_bar("indexing") as bar:
-        done = (lambda size: bar(size, total)) if bar else None
-        added = add(folder, paths, licence=licence, run=run, progress=done)
+    with progress_bar("indexing") as progress:
+        added = add(folder, paths, licence=licence, run=run, progress=progress)
     for path, why in added.skipped:
         typer.echo(harmless(f"left out: {path} {why}"), err=True)
     if as_json:
@@ -62,7 +59,7 @@ def show(name: Name, home: HomeOption = None, as_json: JsonOption = False) -> No
     """What a corpus holds, by licence."""
     corpus = _corpus(name, home)
     works = list(corpus.works)
-    licences = {work.licence: sum(it.licence == work.licence for it in works) for work in works}
+    licences = Counter(work.licence for work in works)
     text, prints = (sum(segment.sizes[at] for segment in corpus.segments) for at in (0, 1))
     if as_json:
         print_json(
@@ -130,9 +127,8 @@ def probe(
         made = generator.generate(Request(Text(prompt), params=params))
         return made.content.text if isinstance(made.content, Text) else ""
 
-    with progress_bar("asking") as bar:
-        done = (lambda number: bar(number, count)) if bar else None
-        found = run(corpus, generate, count=count, prefix=prefix, seed=seed, progress=done)
+    with progress_bar("asking") as progress:
+        found = run(corpus, generate, count=count, prefix=prefix, seed=seed, progress=progress)
     if as_json:
         answers = [
             {"title": it.work.title, "at": it.at, "longest": it.longest, "copied_from": it.copied_from}

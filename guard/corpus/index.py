@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from guard.corpus.segment import Segment, Work, Writer, finish, marks, write_wor
 from guard.corpus.winnow import Winnow
 from guard.digest import canonical, label
 from guard.errors import ConfigError
+from guard.keys import sync_folder
 
 RUN = 150  # characters: what public filters for recited code use
 SHORTEST = 24
@@ -36,7 +36,7 @@ _SEGMENT = 1 << 27  # bytes of text after which a new segment begins
 _MANY = 8  # segments, from which on they are merged
 _MERGED = 1 << 20  # fingerprints that are merged at once
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
 
 
 def folder_of(name: str, home: Path) -> Path:
@@ -91,7 +91,7 @@ class Corpus:
         self.digest = label(data)
         self.winnow = Winnow(run)
         self.names = tuple(map(str, names))
-        self.segments = tuple(Segment(folder / name, self.winnow) for name in self.names)
+        self.segments = tuple(Segment(folder / name) for name in self.names)
 
     @property
     def run(self) -> int:
@@ -134,8 +134,8 @@ def build(
 ) -> Added:
     """Add the files under `paths` (text and code, UTF-8) to a corpus, which is made where there is none.
 
-    A work whose letters and digits are in the corpus already is not added again. `progress` is called with bytes done.
-    Raises ConfigError for a path that does not exist, and for a `run` that the corpus does not have.
+    A work whose letters and digits are in the corpus already is not added again. `progress` is called with the bytes done
+    and in all. Raises ConfigError for a path that does not exist, and for a `run` that the corpus does not have.
     """
     files = list(_files(paths))
     with _alone(folder):
@@ -205,7 +205,7 @@ def _merge(segments: Sequence[Segment], part: Path) -> None:
 
 def _written(
     folder: Path,
-    files: Iterable[tuple[Path, str]],
+    files: Sequence[tuple[Path, str]],
     winnow: Winnow,
     known: set[str],
     licence: str,
@@ -215,6 +215,7 @@ def _written(
     """Write new segments and return their names."""
     made: list[str] = []
     works = size = repeated = done = 0
+    total = sum(path.stat().st_size for path, _ in files) if progress else 0
     skipped: list[tuple[str, str]] = []
     writer: Writer | None = None
     for path, title in files:
@@ -233,7 +234,7 @@ def _written(
                 works, size = works + 1, size + len(data)
         done += path.stat().st_size
         if progress:
-            progress(done)
+            progress(done, total)
         if writer is not None and writer.size >= _SEGMENT:
             name = _close(writer, folder, name, made)
             writer = None
@@ -289,11 +290,7 @@ def _publish(folder: Path, winnow: Winnow, names: Sequence[str]) -> None:
         file.write(canonical({"format": _FORMAT, "run": winnow.run, "segments": list(names)}))
         finish(file)
     draft.replace(folder / "manifest.json")
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)
+    sync_folder(folder)
 
 
 @contextmanager

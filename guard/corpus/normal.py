@@ -10,23 +10,21 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.charmap import Table
+
 _ASCII = bytes(code for code in range(128) if not chr(code).isalnum())
 _LOWER = bytes(range(256)).lower()
 _KEPT = np.array([chr(code).isalnum() for code in range(128)])
 
 
-class _Forms(dict[int, str]):
-    """What each character becomes, by its code point; made when first asked for."""
-
-    def __missing__(self, code: int) -> str:
-        parts = unicodedata.normalize("NFKD", chr(code))
-        base = "".join(part for part in parts if not unicodedata.combining(part))
-        made = unicodedata.normalize("NFC", base).casefold()  # so that a Korean syllable stays one character
-        self[code] = form = "".join(part for part in made if part.isalnum())
-        return form
+def _letters(character: str) -> str:
+    parts = unicodedata.normalize("NFKD", character)
+    base = "".join(part for part in parts if not unicodedata.combining(part))
+    made = unicodedata.normalize("NFC", base).casefold()  # so that a Korean syllable stays one character
+    return "".join(part for part in made if part.isalnum())
 
 
-_FORMS = _Forms()
+_FORMS = Table(_letters)
 
 
 def normalise(text: str) -> bytes:

@@ -81,7 +81,7 @@ def probe(
     count: int = 100,
     prefix: int = 200,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Recitation:
     """Ask `generate` to go on from `count` passages of `prefix` characters. It returns what it added, without the prompt."""
     answers = []
@@ -91,7 +91,7 @@ def probe(
         size, title = (longest.characters, longest.work.title) if longest else (0, "")
         answers.append(Answer(work, at, size, title))
         if progress:
-            progress(len(answers))
+            progress(len(answers), count)
     recited = sum(answer.longest >= corpus.run for answer in answers)
     low, high = wilson(recited, len(answers))
     return Recitation(corpus.run, tuple(answers), recited, recited / len(answers), low, high)

@@ -65,8 +65,7 @@ class TooRepetitiveError(ValueError):
 class Segment:
     """Opens a folder that `write` made. Raises ConfigError where it is damaged."""
 
-    def __init__(self, folder: Path, winnow: Winnow) -> None:
-        self._winnow = winnow
+    def __init__(self, folder: Path) -> None:
         self._hashes: NDArray[np.uint64] = _mapped(folder / "hashes", np.dtype("<u8"))
         self._places: NDArray[np.uint64] = _mapped(folder / "places", np.dtype("<u8"))
         self._text: Bytes = _mapped(folder / "text", np.dtype("u1"))

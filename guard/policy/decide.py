@@ -164,11 +164,8 @@ def redactions(
     """
     found = {
         Redaction(*whole(text, *match.finding.span), match.finding.category, match.rule.id, match.rule.operator)
-        for match in matches(policy, context, results)
-        if match.result.stage is stage
-        and match.rule.mode is Mode.ENFORCE
-        and match.rule.action is Action.REDACT
-        and match.finding.span is not None
+        for match in _to_redact(policy, context, results, stage)
+        if match.finding.span is not None
     }
     groups: list[list[Redaction]] = []
     reached = -1
@@ -185,13 +182,17 @@ def covers(policy: Policy, context: Context, results: Sequence[CheckResult], sta
     """What the enforced redaction rules cover in the image at `stage`, sorted; parts may overlap."""
     found = {
         Cover(match.finding.region, match.finding.category, match.rule.id, match.rule.operator)
-        for match in matches(policy, context, results)
-        if match.result.stage is stage
-        and match.rule.mode is Mode.ENFORCE
-        and match.rule.action is Action.REDACT
-        and match.finding.region is not None
+        for match in _to_redact(policy, context, results, stage)
+        if match.finding.region is not None
     }
     return tuple(sorted(found, key=lambda item: item[:3]))
+
+
+def _to_redact(policy: Policy, context: Context, results: Sequence[CheckResult], stage: Stage) -> Iterator[Match]:
+    """The matches of the enforced redaction rules at a stage."""
+    for match in matches(policy, context, results):
+        if match.result.stage is stage and match.rule.mode is Mode.ENFORCE and match.rule.action is Action.REDACT:
+            yield match
 
 
 def _merged(group: Sequence[Redaction]) -> Redaction:

@@ -225,11 +225,7 @@ def document(sample: Sample, listed: tuple[Any, Any]) -> Document | None:
 
 def _usual(found: wordforms.Words, listed: tuple[Any, Any]) -> Any:
     """Which words are written small, and are usual or in no list of names."""
-    import numpy as np
-
-    codes, lists = listed
-    at = np.minimum(np.searchsorted(codes, found.codes), len(codes) - 1)
-    kinds = np.where(codes[at] == found.codes, lists[at], 0)
+    kinds = tagger.lists_of(found, *listed)
     return (found.forms == wordforms.LOWER) & ((kinds & USUAL > 0) | (kinds & LISTED == 0))
 
 

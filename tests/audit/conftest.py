@@ -6,16 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from guard.audit.draft import Draft
 from guard.audit.log import Log
 from guard.audit.read import Reader
 from guard.digest import JSON
 from guard.keys import KeyRing
-from guard.store.engine import writing
-from guard.store.partitions import TABLES, WIDTH, partitions
+from guard.store.partitions import make_room
 from guard.types import Content, Image, Text, new_id
+from tests.clock import Clock
+from tests.conftest import shrink
 
 
 @pytest.fixture
@@ -49,15 +50,14 @@ def draft() -> Callable[..., Draft]:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
 def narrow(engine: Engine) -> Engine:
     """The same database with partitions of 512 entries, on PostgreSQL."""
     if engine.dialect.name == "postgresql":
-        with writing(engine) as connection:
-            for table in TABLES:
-                for part in partitions(connection, table):
-                    connection.execute(text(f"DROP TABLE {part.name}"))
-            made = connection.execute(text("SELECT pg_get_functiondef('log_make_room'::regproc)")).scalar_one()
-            assert str(WIDTH) in made
-            connection.exec_driver_sql(made.replace(str(WIDTH), "512"))
-            connection.execute(text("SELECT log_make_room()"))
+        shrink(engine, 512)
+        make_room(engine)
     return engine

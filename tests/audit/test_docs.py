@@ -19,6 +19,7 @@ from guard.keys import KeyRing
 from guard.store.engine import open_engine
 from guard.store.schema import RIGHTS, drift
 from guard.types import Ack
+from tests.conftest import copied, role
 
 HERE = Path(__file__).resolve().parent
 README = (HERE.parents[1] / "guard" / "audit" / "README.md").read_text("utf-8")
@@ -63,37 +64,30 @@ def test_the_documented_rights_are_enough_and_no_more(template: Engine, keys: Ke
     assert documented == {
         right: {table for table, rights in RIGHTS.items() if right in rights} for right in ("UPDATE", "DELETE")
     }
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS rights WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE rights TEMPLATE genguard_template"))
-        connection.execute(text("DROP ROLE IF EXISTS service"))
-        connection.execute(text("CREATE ROLE service LOGIN"))
-    owner = open_engine(template.url.set(database="rights").render_as_string(hide_password=False))
-    with owner.begin() as connection:
-        connection.execute(text("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO service"))
-        for right, tables in documented.items():
-            connection.execute(text(f"GRANT {right} ON {', '.join(sorted(tables))} TO service"))
-    service = open_engine(template.url.set(database="rights", username="service").render_as_string(hide_password=False))
-    log = Log(service, keys)
-    log.append([draft() for _ in range(3)])
-    log.append([draft()], within=lambda *_: None)
-    log.append([draft()], ack=Ack.DURABLE)
-    with service.begin() as connection:
-        made_up = "INSERT INTO log_inbox SELECT 'x', kind, occurred_at, request_id, state, action, leaf_hash, leaf, subject, ''"
-        connection.execute(text(f"{made_up} FROM log_entry WHERE seq = 0"))
-    log.settle()
-    assert verify(service, log.vkey).ok
-    assert drift(owner) == []
-    for change in (
-        "UPDATE log_entry SET state = 'x'",
-        "DELETE FROM log_entry",
-        "TRUNCATE log_entry CASCADE",
-        "DELETE FROM log_once",
-    ):
-        with pytest.raises(Exception, match="permission denied"), service.begin() as connection:
-            connection.execute(text(change))
-    service.dispose()
-    owner.dispose()
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE rights WITH (FORCE)"))
-        connection.execute(text("DROP ROLE service"))
+    with role(template, "service") as name, copied(template) as url:
+        owner = open_engine(url)
+        with owner.begin() as connection:
+            connection.execute(text(f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {name}"))
+            for right, tables in documented.items():
+                connection.execute(text(f"GRANT {right} ON {', '.join(sorted(tables))} TO {name}"))
+        service = open_engine(owner.url.set(username=name).render_as_string(hide_password=False))
+        log = Log(service, keys)
+        log.append([draft() for _ in range(3)])
+        log.append([draft()], within=lambda *_: None)
+        log.append([draft()], ack=Ack.DURABLE)
+        with service.begin() as connection:
+            columns = "'x', kind, occurred_at, request_id, state, action, leaf_hash, leaf, subject, ''"
+            connection.execute(text(f"INSERT INTO log_inbox SELECT {columns} FROM log_entry WHERE seq = 0"))
+        log.settle()
+        assert verify(service, log.vkey).ok
+        assert drift(owner) == []
+        for change in (
+            "UPDATE log_entry SET state = 'x'",
+            "DELETE FROM log_entry",
+            "TRUNCATE log_entry CASCADE",
+            "DELETE FROM log_once",
+        ):
+            with pytest.raises(Exception, match="permission denied"), service.begin() as connection:
+                connection.execute(text(change))
+        service.dispose()
+        owner.dispose()

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -36,21 +36,9 @@ from guard.store.engine import downgrade, open_engine, reading, snapshot, upgrad
 from guard.store.tables import LogBody, LogEntry
 from guard.types import Ack, Content, Text
 from tests.audit.residue import ends, present
+from tests.clock import Clock
 
 WHY = Why("kim", "a letter of 3 May asks for it")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 10, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

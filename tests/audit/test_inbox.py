@@ -25,7 +25,7 @@ from guard.keys import KeyRing
 from guard.store.engine import open_engine, reading, writing
 from guard.store.tables import LogCheckpoint
 from guard.types import Ack, Text
-from tests.audit.test_sealer import Clock
+from tests.clock import Clock
 
 Maker = Callable[..., Draft]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from guard.store.engine import open_engine, reading, writing
 from guard.store.partitions import WIDTH, partitions
 from guard.store.schema import describe
 from guard.store.tables import Base, LogEntry
+from tests.racing import at_once
 
 Maker = Callable[..., Draft]
 
@@ -198,23 +198,14 @@ def test_a_failing_migration_changes_nothing(empty: Engine) -> None:
 
 
 def test_several_callers_may_migrate_at_once(empty: Engine) -> None:
-    failures: list[BaseException] = []
-
     def work() -> None:
         engine = open_engine(empty.url.render_as_string(hide_password=False))
         try:
             store.upgrade(engine)
-        except BaseException as error:
-            failures.append(error)
         finally:
             engine.dispose()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    at_once(work)
     store.require_current(empty)
 
 

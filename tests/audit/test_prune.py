@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,21 +39,10 @@ from guard.store.engine import downgrade, open_engine, reading, snapshot, writin
 from guard.store.partitions import partitions
 from guard.store.tables import LogBody, LogEntry, LogOnce, LogTile, ReviewCase
 from guard.types import Content, Receipt, Text
+from tests.clock import Clock
+from tests.conftest import copied, role
 
 WHY = Why("kim", "older than we may keep it", code="retention", basis="GDPR Art. 5(1)(e)")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 10, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -336,25 +325,18 @@ def test_what_is_missing_to_say_is_asked_for(aged: Log) -> None:
 
 def test_the_service_may_not_prune(template: Engine, keys: KeyRing, draft: Callable[..., Draft]) -> None:
     """It has neither the right to delete entries nor to drop partitions, and is told so before anything is recorded."""
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS pruned WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE pruned TEMPLATE genguard_template"))
-        connection.execute(text("DROP ROLE IF EXISTS clerk"))
-        connection.execute(text("CREATE ROLE clerk LOGIN"))
-    owner = open_engine(template.url.set(database="pruned").render_as_string(hide_password=False))
-    with owner.begin() as connection:
-        connection.execute(text("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk"))
-    clerk = open_engine(template.url.set(database="pruned", username="clerk").render_as_string(hide_password=False))
-    log = Log(clerk, keys)
-    log.append([draft() for _ in range(256)])
-    with pytest.raises(RecordError, match="owner of the tables"):
-        prune(log, WHY, below=256, exempt="a test")
-    assert Reader(clerk).size() == 256
-    clerk.dispose()
-    owner.dispose()
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE pruned WITH (FORCE)"))
-        connection.execute(text("DROP ROLE clerk"))
+    with role(template, "clerk") as name, copied(template) as url:
+        owner = open_engine(url)
+        with owner.begin() as connection:
+            connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}"))
+        clerk = open_engine(owner.url.set(username=name).render_as_string(hide_password=False))
+        log = Log(clerk, keys)
+        log.append([draft() for _ in range(256)])
+        with pytest.raises(RecordError, match="owner of the tables"):
+            prune(log, WHY, below=256, exempt="a test")
+        assert Reader(clerk).size() == 256
+        clerk.dispose()
+        owner.dispose()
 
 
 # --- interrupted, and beside others --------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,20 +21,11 @@ from guard.errors import RecordError
 from guard.keys import KeyRing
 from guard.store.engine import open_engine
 from guard.types import Ack, Text
+from tests.clock import Clock
 
 Maker = Callable[..., Draft]
 PAUSE = timedelta(seconds=100)
 WAYS = ("alone", "within", "large", "durable")
-
-
-@dataclass
-class Clock:
-    """A clock that a test moves."""
-
-    now: datetime = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 def append(log: Log, way: str, request_id: str) -> None:
@@ -49,7 +39,7 @@ def append(log: Log, way: str, request_id: str) -> None:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(datetime(2026, 11, 23, 12, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -41,9 +41,15 @@ def test_a_model_that_recites_and_one_that_does_not(corpus: Corpus, library: Pat
     assert found.low == pytest.approx(0.8389, abs=1e-4)
     assert min(answer.longest for answer in found.answers) >= 200
     assert all(answer.copied_from == answer.work.title for answer in found.answers)
-    done: list[int] = []
-    none = probe(corpus, lambda prompt: prose(len(prompt) + 77, 80), count=5, progress=done.append)
-    assert (none.recited, none.rate, none.low, done) == (0, 0.0, 0.0, [1, 2, 3, 4, 5])
+    done: list[tuple[int, int]] = []
+    none = probe(
+        corpus,
+        lambda prompt: prose(len(prompt) + 77, 80),
+        count=5,
+        progress=lambda number, total: done.append((number, total)),
+    )
+    assert (none.recited, none.rate, none.low) == (0, 0.0, 0.0)
+    assert done == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     half = iter([True, False] * 10)
     assert probe(corpus, lambda prompt: recite(prompt) if next(half) else "", count=20).recited == 10
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,30 +16,17 @@ from guard.errors import NotMigrated, RecordError
 from guard.keys import KeyRing
 from guard.store.engine import downgrade, open_engine, reading, upgrade, writing
 from guard.store.partitions import ENDLESS, TABLES, WIDTH, hold_still, make_room, partitions, repeated_ids
-from guard.types import Text, new_id
+from guard.types import Text
+from tests.conftest import shrink
+from tests.racing import at_once
 
 
 @pytest.fixture
-def database(template: Engine) -> Iterator[Engine]:
+def database(postgresql_url: str) -> Iterator[Engine]:
     """A PostgreSQL database of its own."""
-    name = "p" + new_id().replace("-", "")
-    with template.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE genguard_template"))
-    engine = open_engine(template.url.set(database=name).render_as_string(hide_password=False))
+    engine = open_engine(postgresql_url)
     yield engine
     engine.dispose()
-    with template.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-def shrink(engine: Engine, width: int = 64) -> None:
-    """Partitions of a few entries."""
-    with writing(engine) as connection:
-        for table in TABLES:
-            for part in partitions(connection, table):
-                connection.execute(text(f"DROP TABLE {part.name}"))
-        made = connection.execute(text("SELECT pg_get_functiondef('log_make_room'::regproc)")).scalar_one()
-        connection.exec_driver_sql(made.replace(str(WIDTH), str(width)))
 
 
 def bounds(engine: Engine, table: str = "log_entry") -> list[tuple[int, int]]:
@@ -82,7 +68,6 @@ def test_a_log_never_runs_out_of_room(database: Engine, tmp_path: Path) -> None:
 
 def test_several_writers_make_room_at_once(database: Engine, tmp_path: Path) -> None:
     shrink(database)
-    failures: list[BaseException] = []
     keys = KeyRing(tmp_path)
     vkey = Log(database, keys).vkey
 
@@ -92,17 +77,10 @@ def test_several_writers_make_room_at_once(database: Engine, tmp_path: Path) -> 
             mine = Log(engine, keys)
             for _ in range(20):
                 mine.append(some(7))
-        except BaseException as error:
-            failures.append(error)
         finally:
             engine.dispose()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    at_once(work)
     assert verify(database, vkey).size == 4 * 20 * 7
     found = bounds(database)
     assert found == [(first, first + 64) for first in range(0, found[-1][1], 64)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from guard.store.engine import downgrade, open_engine, reading, upgrade, writing
 from guard.store.partitions import WIDTH
 from guard.store.schema import RIGHTS, describe, drift
 from guard.store.tables import Base
+from tests.conftest import copied, role
 
 PART, NEXT = f"log_entry_0_{WIDTH}", f"log_entry_{WIDTH}_{2 * WIDTH}"
 
@@ -29,19 +29,11 @@ def lite(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def postgres(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    template: Engine = request.getfixturevalue("template")
-    name = f"s{os.urandom(8).hex()}"
-    with template.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE genguard_template"))
-        connection.execute(text("DROP ROLE IF EXISTS stranger"))
-        connection.execute(text("CREATE ROLE stranger LOGIN"))
-    engine = open_engine(template.url.set(database=name).render_as_string(hide_password=False))
-    yield engine
-    engine.dispose()
-    with template.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        connection.execute(text("DROP ROLE stranger"))
+def postgres(template: Engine) -> Iterator[Engine]:
+    with role(template, "stranger"), copied(template) as url:
+        engine = open_engine(url)
+        yield engine
+        engine.dispose()
 
 
 def test_what_the_migrations_make_has_no_drift(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from guard import models, weights
+from guard.checkers.text import windows as stretches
 from guard.errors import ConfigError, MissingExtra
 from guard.quiet import quiet
 from guard.types import Span
@@ -103,11 +104,9 @@ class Ner:
 def windows(text: str, most: int, lap: int) -> Iterator[tuple[int, str]]:
     """Stretches of up to `most` words with their places; each begins `lap` words before the end of the one before it."""
     words = [place for match in _WORD.finditer(text) for place in range(match.start(), match.end(), _LONG_WORD)]
-    ends = [*words[1:], len(text)]
-    for first in range(0, max(1, len(words) - lap), most - lap):
-        last = min(len(words), first + most) - 1
-        if last >= first:
-            yield words[first], text[words[first] : ends[last]]
+    edges = [*words, len(text)]
+    for first, beyond in stretches(len(words), most, lap) if words else ():
+        yield words[first], text[words[first] : edges[beyond]]
 
 
 class _Spacy:

@@ -108,9 +108,16 @@ def listing(words: Words, listed: Any, lists: Any) -> Any:
     """A feature of each word: in which lists of names it stands, and what it is made of."""
     import numpy as np
 
-    at = np.minimum(np.searchsorted(listed, words.codes), len(listed) - 1)
-    found = np.where(listed[at] == words.codes, lists[at], np.uint8(0)).astype(np.uint64)
+    found = lists_of(words, listed, lists).astype(np.uint64)
     return mixed(found * np.uint64(100) + words.forms.astype(np.uint64) + np.uint64(1 << 40))
+
+
+def lists_of(words: Words, listed: Any, lists: Any) -> Any:
+    """In which lists each word stands; 0 for none."""
+    import numpy as np
+
+    at = np.minimum(np.searchsorted(listed, words.codes), len(listed) - 1)
+    return np.where(listed[at] == words.codes, lists[at], np.uint8(0))
 
 
 def windows(values: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +23,7 @@ from presidio_analyzer import (
 from guard.checkers.personal.analyzer import QuickAnalyzer
 from guard.checkers.personal.words import LocalNlpEngine
 from guard.errors import ConfigError
+from tests.racing import at_once
 
 PIECES = [
     "My phone number is ", "call me at ", "(212) 555-0143", "+49 30 901820", "020 7946 0018", "+1 425 882 8080", "ssn ",
@@ -166,9 +166,5 @@ def test_threads_share_an_analyzer(engines: tuple[AnalyzerEngine, QuickAnalyzer]
             text for text, right in zip(made, expected, strict=True) if found(quick.analyze(text, "en")) != right
         )
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     assert wrong == []
