@@ -95,8 +95,8 @@ def _thresholds_raised(holding: Sequence[Match]) -> tuple[Edit, ...] | None:
 
 def _above(score: float) -> float:
     """The next hundredth above a score below 1."""
-    step = math.floor(score * STEP)
-    return step / STEP if step / STEP > score else min((step + 1) / STEP, 1.0)
+    step = math.floor(score * STEP)  # one too low for some: 0.57 * 100 is a little less than 57
+    return min(1.0, next(number / STEP for number in range(step, step + 3) if number / STEP > score))
 
 
 def _findings_absent(results: Sequence[CheckResult], holding: Sequence[Match]) -> tuple[Edit, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard.policy.counterfactual import Edit, decided, explain
@@ -43,6 +43,8 @@ def test_evidence_is_what_fired(policy: Policy, some: list[CheckResult]) -> None
     assert all(it.finding.score >= it.rule.threshold for it in explained.evidence)
 
 
+@example(0.57)
+@example(0.58)
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_raised_threshold_is_above_the_score_and_the_least_of_its_kind(score: float) -> None:
     one = policy(rule(Action.BLOCK, threshold=0))
