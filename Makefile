@@ -9,6 +9,8 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_HTTP_TIMEOUT ?= 180
 # Compiled once, imported fast ever after; the tests start many processes.
 unexport PYTHONDONTWRITEBYTECODE
+# Tests run in so many processes, a file in one of them.
+PROCESSES ?= auto
 # No hub, no telemetry: everything the demo and the tests use is made on the spot.
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -19,7 +21,7 @@ demo: $(READY)
 	@$(BIN)/guard demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 
 check: $(READY)
 	@$(BIN)/ruff check .

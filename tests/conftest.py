@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,7 +22,8 @@ from tests.tiny import make
 
 HERE = Path(__file__).resolve().parent
 NETGUARD = HERE / "netguard"
-TEMPLATE = "genguard_template"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+TEMPLATE = f"genguard_template{WORKER}"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # Machines are shared and slow at times; a property is about what comes out, not about when.
@@ -29,8 +31,10 @@ settings.register_profile("guard", deadline=None)
 settings.load_profile("guard")
 
 # In this process and in every process that a test starts: see netguard/sitecustomize.py.
-_network_log = Path(tempfile.mkdtemp(prefix="guard-tests-")) / "network.log"
-os.environ["GUARD_TEST_NETWORK_LOG"] = str(_network_log)
+# Workers of a run share the log of the process that started them.
+if not WORKER:
+    os.environ["GUARD_TEST_NETWORK_LOG"] = str(Path(tempfile.mkdtemp(prefix="guard-tests-")) / "network.log")
+_network_log = Path(os.environ["GUARD_TEST_NETWORK_LOG"])
 os.environ["PYTHONPATH"] = os.pathsep.join([str(NETGUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.append(str(NETGUARD))
@@ -42,15 +46,24 @@ def chromium_path() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-_left_out: list[pytest.Item] = []
+_left_out: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a Chromium the browser tests are left out, and said to be."""
     if chromium_path() is None:
-        _left_out.extend(item for item in items if item.get_closest_marker("browser"))
-        config.hook.pytest_deselected(items=_left_out)
-        items[:] = [item for item in items if item not in _left_out]
+        out = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+        _left_out.extend(item.nodeid for item in out)
+        if WORKER:
+            config.workeroutput["left_out"] = _left_out  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Each worker leaves out the same ones."""
+    _left_out[:] = node.workeroutput.get("left_out", _left_out)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -62,7 +75,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left out, and what tried to leave the machine."""
     if _left_out:
-        files = sorted({item.path.relative_to(HERE.parent).as_posix() for item in _left_out})
+        files = sorted({name.partition("::")[0] for name in _left_out})
         terminalreporter.write_line(
             f"LEFT OUT: {len(_left_out)} browser tests in {', '.join(files)} (no Chromium: install the chromium package)"
         )

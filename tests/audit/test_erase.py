@@ -302,12 +302,9 @@ def test_who_comes_back_while_the_key_goes_is_sealed_again(
     checked(log)
 
 
-def test_an_erasure_waits_for_who_leaves_entries_and_erases_them(template: Engine, keys: KeyRing) -> None:
+def test_an_erasure_waits_for_who_leaves_entries_and_erases_them(postgresql_url: str, keys: KeyRing) -> None:
     """On PostgreSQL an entry on its way into the inbox is either erased with its key, or sealed under the next."""
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS leaving WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE leaving TEMPLATE genguard_template"))
-    engine = open_engine(template.url.set(database="leaving").render_as_string(hide_password=False))
+    engine = open_engine(postgresql_url)
     log = Log(engine, keys)
     say(log, "ann", "one")
     ann, done = log.vault.pseudonym("ann"), list[Done]()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, insert, select, text
+from sqlalchemy import Connection, Engine, event, func, insert, make_url, select, text
 
 from guard.audit import merkle
 from guard.audit.draft import Draft
@@ -195,12 +195,9 @@ def test_a_damaged_file_is_reported_by_writer_and_verifier(file_log: Log, keys: 
 
 
 def test_a_lost_connection_records_nothing_and_the_next_append_reconnects(
-    template: Engine, keys: KeyRing, draft: Maker
+    template: Engine, postgresql_url: str, keys: KeyRing, draft: Maker
 ) -> None:
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS lost WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE lost TEMPLATE genguard_template"))
-    engine = open_engine(template.url.set(database="lost").render_as_string(hide_password=False))
+    engine = open_engine(postgresql_url)
     log = Log(engine, keys)
     log.append([draft()])
 
@@ -221,7 +218,10 @@ def test_a_lost_connection_records_nothing_and_the_next_append_reconnects(
         log.append([draft()], within=cut_early)
     assert size(engine) == 1
     with template.connect() as other:  # idle connections of the pool are cut as well
-        other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost'"))
+        other.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": engine.url.database},
+        )
     assert log.append([draft()])[0].seq == 1
     assert verify(engine, log.vkey).ok
     engine.dispose()
@@ -270,14 +270,11 @@ class Proxy:
 
 
 def test_a_connection_lost_while_committing_is_said_to_be_unknown(
-    template: Engine, keys: KeyRing, draft: Maker
+    postgresql_url: str, keys: KeyRing, draft: Maker
 ) -> None:
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS unknown WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE unknown TEMPLATE genguard_template"))
-    url = template.url.set(database="unknown")
+    url = make_url(postgresql_url)
     host = str(url.query["host"])
-    direct = open_engine(url.render_as_string(hide_password=False))
+    direct = open_engine(postgresql_url)
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.closing(Proxy(Path(folder), f"{host}/.s.PGSQL.5432")) as proxy,
@@ -297,12 +294,8 @@ def test_a_connection_lost_while_committing_is_said_to_be_unknown(
     direct.dispose()
 
 
-def test_a_held_head_makes_the_writer_give_up_in_time(template: Engine, keys: KeyRing, draft: Maker) -> None:
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS held WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE held TEMPLATE genguard_template"))
-    url = template.url.set(database="held").render_as_string(hide_password=False)
-    engine, other = open_engine(url), open_engine(url)
+def test_a_held_head_makes_the_writer_give_up_in_time(postgresql_url: str, keys: KeyRing, draft: Maker) -> None:
+    engine, other = open_engine(postgresql_url), open_engine(postgresql_url)
     log = Log(engine, keys)
     log.append([draft()])
 
@@ -330,13 +323,9 @@ def test_a_held_head_makes_the_writer_give_up_in_time(template: Engine, keys: Ke
     ],
 )
 def test_an_entry_changed_in_the_inbox_is_noticed_by_its_writer(
-    template: Engine, keys: KeyRing, attack: str, message: str
+    postgresql_url: str, keys: KeyRing, attack: str, message: str
 ) -> None:
-    with template.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS inbox WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE inbox TEMPLATE genguard_template"))
-    url = template.url.set(database="inbox").render_as_string(hide_password=False)
-    engine, other = open_engine(url), open_engine(url)
+    engine, other = open_engine(postgresql_url), open_engine(postgresql_url)
     log = Log(engine, keys)
     log.append([Draft("policy", None, {})])
     refused: list[str] = []
