@@ -81,7 +81,9 @@ def normalised(text: str, choose: Callable[[list[tuple[str, ...]]], list[str]] |
     plain = text.lower()
     if not plain.isascii():
         plain = unicodedata.normalize("NFKD", plain).translate(_PLAIN)
-        plain = "".join(character for character in plain if not unicodedata.combining(character)).lower()
+        if not plain.isascii():  # in most texts only the quotation marks were not
+            plain = "".join(character for character in plain if not unicodedata.combining(character))
+        plain = plain.lower()
     if _SPELLED.search(plain):
         plain = _SPELLED.sub(lambda match: _JOINS.sub("", match.group()), plain)
     if "'" in plain:
