@@ -1,4 +1,4 @@
-"""Marks for what is about to be released: a credential in images, a signed manifest beside texts.
+"""Marks for what is about to be released, in a fixed order: watermark, label, credential (registry and record follow).
 
 A mark that cannot be made is reported in the stamp, with the content unchanged; whether that withholds it is the policy's say.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from guard import media
@@ -24,8 +25,18 @@ MANIFEST = "manifest"
 _PROMPT_KEY = "prompt-digest"
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the marks say about where content comes from, whatever its kind."""
+
+    request_id: str
+    policy: PolicyRef
+    generator: Mapping[str, JSON]
+    prompt: Content | None = None
+
+
 class Stamper:
-    """Makes the marks of one deployment. `signer` signs images; without it a development authority does, which says so."""
+    """Makes the marks of one deployment. `signer` signs media; without it a development authority does, which says so."""
 
     def __init__(self, keys: KeyRing, *, signer: Identity | None = None, clock: Clock = utcnow) -> None:
         self._keys = keys
@@ -42,38 +53,46 @@ class Stamper:
         layers: tuple[Layer, ...] = (),
         prompt: Content | None = None,
     ) -> tuple[Content, Stamp]:
-        """The content as it may be released, and its stamp. `layers` are marks that the generator made already."""
-        if isinstance(content, Text):
-            made, statement = self._text(content, request_id, policy, generator, layers)
-            return content, Stamp(content.digest, (made, *layers), statement)
-        if isinstance(content, Image):
-            claim = credentials.Claim(
-                request_id=request_id,
-                policy=policy,
-                model=_model(generator),
-                model_version=_string(generator.get("revision")),
-                weights=_string(generator.get("weights")),
-                prompt_digest=self._prompt_digest(prompt, request_id) if prompt else None,
-            )
-            content, made = self._image(content, claim)
-            return content, Stamp(content.digest, (made, *layers))
-        reason = {"reason": f"no manifest is made for {content.kind} yet"}
-        return content, Stamp(content.digest, (Layer(MANIFEST, "not_applicable", "", reason), *layers))
+        """The content as it may be released, and its stamp. `layers` are marks that the generator made already.
 
-    def _text(
-        self,
-        text: Text,
-        request_id: str,
-        policy: PolicyRef,
-        generator: Mapping[str, JSON],
-        layers: tuple[Layer, ...],
-    ) -> tuple[Layer, str | None]:
-        mark = next((layer for layer in layers if layer.kind == "watermark"), None)
+        The order is fixed, because each step covers those before it: watermark → label → credential → registry → record. The
+        last two are rows of one transaction, which `guard.ledger` makes once the decision stands.
+        """
+        origin = Origin(request_id, policy, generator, prompt)
+        content, marks = self._watermark(content, layers)
+        content, labels = self._label(content)
+        content, credential, statement = self._credential(content, origin, marks)
+        return content, Stamp(content.digest, (credential, *marks, *labels), statement)
+
+    # --- the steps, in their order -----------------------------------------------------------------------------------
+
+    def _watermark(self, content: Content, layers: tuple[Layer, ...]) -> tuple[Content, tuple[Layer, ...]]:
+        """A text was marked while it was drawn, or never will be."""
+        return content, layers
+
+    def _label(self, content: Content) -> tuple[Content, tuple[Layer, ...]]:
+        """What people and other software read: labels and XMP, before the credential, which binds them."""
+        return content, ()
+
+    def _credential(
+        self, content: Content, origin: Origin, marks: tuple[Layer, ...]
+    ) -> tuple[Content, Layer, str | None]:
+        """The signed claim: inside an image; of a text, which cannot carry it, beside it."""
+        if isinstance(content, Text):
+            layer, statement = self._statement(content, origin, marks)
+            return content, layer, statement
+        if isinstance(content, Image):
+            signed, layer = self._signed(content, origin)
+            return signed, layer, None
+        return content, Layer(MANIFEST, "not_applicable", "", {"reason": f"none is made for {content.kind} yet"}), None
+
+    def _statement(self, text: Text, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Layer, str | None]:
+        mark = next((layer for layer in marks if layer.kind == "watermark"), None)
         statement = manifest.statement(
             text.text,
-            request_id=request_id,
-            policy=policy,
-            generator=_public(generator),
+            request_id=origin.request_id,
+            policy=origin.policy,
+            generator=_public(origin.generator),
             watermark={"status": mark.status, "algorithm": mark.algorithm} if mark else None,
             created=self._clock(),
             salt=secrets.token_hex(16),
@@ -81,26 +100,19 @@ class Stamper:
         try:
             key = self._keys.signing_key(MANIFEST)
             signed = manifest.sign(statement, key)
-        except KeyFileError as error:
-            return _failed(manifest.FORMAT, "key_file", error), None
-        except StampError as error:
-            return _failed(manifest.FORMAT, "signing_failed", error), None
+        except (KeyFileError, StampError) as error:
+            return _failed(manifest.FORMAT, error), None
         detail: dict[str, JSON] = {"key_id": manifest.public_key(key.public_key())}
         return Layer(MANIFEST, "applied", manifest.FORMAT, detail), signed
 
-    def _image(self, image: Image, claim: credentials.Claim) -> tuple[Image, Layer]:
-        found = media.media_type(image.data)
-        if found not in credentials.SIGNABLE:
+    def _signed(self, image: Image, origin: Origin) -> tuple[Image, Layer]:
+        if media.media_type(image.data) not in credentials.SIGNABLE:
             return image, Layer(MANIFEST, "failed", credentials.ALGORITHM, {"reason": "unsupported_format"})
         try:
             identity = self._identity()
-            signed = credentials.sign(image, claim, identity, now=self._clock)
-        except MissingExtra as error:
-            return image, _failed(credentials.ALGORITHM, "missing_extra", error)
-        except KeyFileError as error:
-            return image, _failed(credentials.ALGORITHM, "key_file", error)
-        except StampError as error:
-            return image, _failed(credentials.ALGORITHM, "signing_failed", error)
+            signed = credentials.sign(image, self._claim(origin), identity, now=self._clock)
+        except (MissingExtra, KeyFileError, StampError) as error:
+            return image, _failed(credentials.ALGORITHM, error)
         detail: dict[str, JSON] = {
             "media_type": signed.media_type,
             "signer": identity.fingerprint,
@@ -108,6 +120,18 @@ class Stamper:
             "development": identity.development,
         }
         return signed, Layer(MANIFEST, "applied", credentials.ALGORITHM, detail)
+
+    # --- what the steps need -----------------------------------------------------------------------------------------
+
+    def _claim(self, origin: Origin) -> credentials.Claim:
+        return credentials.Claim(
+            request_id=origin.request_id,
+            policy=origin.policy,
+            model=_model(origin.generator),
+            model_version=_string(origin.generator.get("revision")),
+            weights=_string(origin.generator.get("weights")),
+            prompt_digest=self._prompt_digest(origin.prompt, origin.request_id) if origin.prompt else None,
+        )
 
     def _identity(self) -> Identity:
         if self._known is None:
@@ -130,7 +154,16 @@ def manifest_sha256(stamp: Stamp) -> str | None:
     return manifest.manifest_sha256(stamp.manifest) if stamp.manifest is not None else None
 
 
-def _failed(algorithm: str, reason: str, error: Exception) -> Layer:
+_REASONS: dict[type[Exception], str] = {
+    MissingExtra: "missing_extra",
+    KeyFileError: "key_file",
+    StampError: "signing_failed",
+}
+
+
+def _failed(algorithm: str, error: Exception) -> Layer:
+    """A mark that could not be made; the record gets the reason, the log what to do."""
+    reason = _REASONS[type(error)]
     logger.warning("a mark could not be made (%s): %s", reason, error)
     return Layer(MANIFEST, "failed", algorithm, {"reason": reason})
 
