@@ -116,16 +116,49 @@ class Audio:
         return label(self.data)
 
 
-Content = Text | Image | Audio
+@dataclass(frozen=True, slots=True)
+class Video:
+    """An encoded film."""
+
+    data: bytes = field(repr=False)
+    media_type: str = "video/mp4"
+    kind: ClassVar[str] = "video"
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the bytes."""
+        return label(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An encoded document, such as a PDF. Text in a file of its own is `Text`, so that what reads texts reads it."""
+
+    data: bytes = field(repr=False)
+    media_type: str = "application/pdf"
+    kind: ClassVar[str] = "document"
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the bytes."""
+        return label(self.data)
+
+
+Media = Image | Audio | Video | Document
+Content = Text | Media
+
+_MEDIA: dict[str, Callable[[bytes, str], Media]] = {
+    "image": Image,
+    "audio": Audio,
+    "video": Video,
+    "application": Document,
+}
 
 
 def content_from(media_type: str, data: bytes) -> Content:
-    """Rebuild content from what the record stores."""
-    if media_type.startswith("image/"):
-        return Image(data, media_type)
-    if media_type.startswith("audio/"):
-        return Audio(data, media_type)
-    return Text(data.decode("utf-8", "surrogatepass"))
+    """Content of a media type: what the record stores, or what the first bytes of a file say."""
+    make = _MEDIA.get(media_type.partition("/")[0])
+    return make(data, media_type) if make else Text(data.decode("utf-8", "surrogatepass"))
 
 
 def new_id() -> str:
@@ -139,6 +172,7 @@ class Request:
 
     `tenant` is whom the caller works for, where one deployment serves several. `groups` are demographic tags that the
     caller declares (for fairness reports); nothing infers them. `sources` are texts of data that the answer must keep to.
+    `image` is what an image-to-image model starts from; it is checked like the prompt, and keeps its credential.
     """
 
     prompt: Content
@@ -149,6 +183,7 @@ class Request:
     groups: Mapping[str, str] = field(default_factory=dict)
     tenant: str | None = None
     sources: tuple[str, ...] = ()
+    image: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +298,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class StampSpec:
-    """Which marks what is released must carry. A required mark that cannot be made withholds the content."""
+    """Which marks what is released must carry. A required mark that cannot be made withholds the content.
+
+    `timestamp` says whether credentials must carry the time of an authority: required, preferred or none.
+    """
 
     text: frozenset[str] = frozenset({"manifest"})
     image: frozenset[str] = frozenset({"manifest"})
+    audio: frozenset[str] = frozenset({"manifest"})
+    video: frozenset[str] = frozenset({"manifest"})
+    document: frozenset[str] = frozenset({"manifest"})
     watermark: bool = True
+    timestamp: str = "none"
 
 
 @dataclass(frozen=True, slots=True)

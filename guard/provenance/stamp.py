@@ -9,39 +9,65 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 
-from guard import media
 from guard.digest import JSON, keyed
-from guard.errors import KeyFileError, MissingExtra, StampError
+from guard.errors import ConfigError, KeyFileError, MissingExtra, StampError
 from guard.keys import KeyRing
+from guard.options import AuthoritySpec
 from guard.provenance import credentials, manifest
-from guard.provenance.certs import Clock, Identity, development_identity, utcnow
-from guard.types import Content, Image, Layer, PolicyRef, Stamp, Text
+from guard.provenance.certs import Clock, Identity, development_identity, read_anchors, utcnow
+from guard.provenance.claim import Claim
+from guard.types import Content, Layer, Media, PolicyRef, Stamp, StampSpec, Text
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest"
+_DEFAULT = StampSpec()
 _PROMPT_KEY = "prompt-digest"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the marks say about where content comes from, whatever its kind."""
+    """What the marks say of where content comes from, whatever its kind. `source` is the image that the model started from."""
 
     request_id: str
     policy: PolicyRef
     generator: Mapping[str, JSON]
     prompt: Content | None = None
+    source: Media | None = None
 
 
 class Stamper:
-    """Makes the marks of one deployment. `signer` signs media; without it a development authority does, which says so."""
+    """Makes the marks of one deployment. `signer` signs media; without it a development authority does, which says so.
 
-    def __init__(self, keys: KeyRing, *, signer: Identity | None = None, clock: Clock = utcnow) -> None:
+    `authority` vouches for the time of credentials where `spec` asks for that; `record` names the log that entries go to.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        spec: StampSpec = _DEFAULT,
+        *,
+        signer: Identity | None = None,
+        authority: AuthoritySpec | None = None,
+        record: str | None = None,
+        clock: Clock = utcnow,
+    ) -> None:
+        if spec.timestamp == "required" and authority is None:
+            raise ConfigError("the policy requires time stamps in credentials: set GUARD_TSA and GUARD_TSA_ANCHORS")
+        if spec.timestamp == "preferred" and authority is None:
+            logger.warning(
+                "credentials get no time stamps, which the policy prefers: set GUARD_TSA and GUARD_TSA_ANCHORS"
+            )
         self._keys = keys
-        self._clock = clock
+        self._spec = spec
         self._known = signer
+        self._authority = authority
+        self._stampers = [read_anchors(authority.anchors)] if authority and spec.timestamp != "none" else []
+        self._record = record
+        self._clock = clock
 
     def stamp(
         self,
@@ -52,13 +78,14 @@ class Stamper:
         generator: Mapping[str, JSON],
         layers: tuple[Layer, ...] = (),
         prompt: Content | None = None,
+        source: Media | None = None,
     ) -> tuple[Content, Stamp]:
         """The content as it may be released, and its stamp. `layers` are marks that the generator made already.
 
         The order is fixed, because each step covers those before it: watermark → label → credential → registry → record. The
         last two are rows of one transaction, which `guard.ledger` makes once the decision stands.
         """
-        origin = Origin(request_id, policy, generator, prompt)
+        origin = Origin(request_id, policy, generator, prompt, source)
         content, marks = self._watermark(content, layers)
         content, labels = self._label(content)
         content, credential, statement = self._credential(content, origin, marks)
@@ -81,10 +108,8 @@ class Stamper:
         if isinstance(content, Text):
             layer, statement = self._statement(content, origin, marks)
             return content, layer, statement
-        if isinstance(content, Image):
-            signed, layer = self._signed(content, origin)
-            return signed, layer, None
-        return content, Layer(MANIFEST, "not_applicable", "", {"reason": f"none is made for {content.kind} yet"}), None
+        signed, layer = self._signed(content, origin, marks)
+        return signed, layer, None
 
     def _statement(self, text: Text, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Layer, str | None]:
         mark = next((layer for layer in marks if layer.kind == "watermark"), None)
@@ -105,32 +130,52 @@ class Stamper:
         detail: dict[str, JSON] = {"key_id": manifest.public_key(key.public_key())}
         return Layer(MANIFEST, "applied", manifest.FORMAT, detail), signed
 
-    def _signed(self, image: Image, origin: Origin) -> tuple[Image, Layer]:
-        if media.media_type(image.data) not in credentials.SIGNABLE:
-            return image, Layer(MANIFEST, "failed", credentials.ALGORITHM, {"reason": "unsupported_format"})
+    def _signed(self, content: Media, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Media, Layer]:
         try:
             identity = self._identity()
-            signed = credentials.sign(image, self._claim(origin), identity, now=self._clock)
+            signed, written, detail = self._issued(content, self._claim(origin, marks), origin.source, identity)
         except (MissingExtra, KeyFileError, StampError) as error:
-            return image, _failed(credentials.ALGORITHM, error)
-        detail: dict[str, JSON] = {
+            return content, _failed(credentials.ALGORITHM, error)
+        detail |= {
             "media_type": signed.media_type,
+            "manifest": written.manifest,
             "signer": identity.fingerprint,
             "signer_expires": identity.expires.isoformat(),
             "development": identity.development,
         }
         return signed, Layer(MANIFEST, "applied", credentials.ALGORITHM, detail)
 
+    def _issued(
+        self, content: Media, claim: Claim, source: Media | None, identity: Identity
+    ) -> tuple[Media, credentials.Credential, dict[str, JSON]]:
+        """Signed, with the time where the policy asks for it. One that is only preferred is told to be missing."""
+        issue = partial(credentials.issue, content, claim, identity, source=source, now=self._clock)
+        if self._spec.timestamp == "none":
+            return (*issue(), {})
+        if self._authority is None:
+            return (*issue(), {"timestamp": "missing"})
+        try:
+            signed, written = issue(authority=self._authority.url, stampers=self._stampers)
+        except StampError as error:
+            signed, written = issue()  # this fails too, and says why, where the time was not to blame
+            if self._spec.timestamp == "required":
+                raise StampError(f"the time could not be stamped: {error}", "timestamp_failed") from error
+            logger.warning("a credential has no time stamp: %s", error)
+            return signed, written, {"timestamp": "missing"}
+        return signed, written, {"timestamp": written.stamped}
+
     # --- what the steps need -----------------------------------------------------------------------------------------
 
-    def _claim(self, origin: Origin) -> credentials.Claim:
-        return credentials.Claim(
+    def _claim(self, origin: Origin, marks: tuple[Layer, ...]) -> Claim:
+        return Claim(
             request_id=origin.request_id,
             policy=origin.policy,
             model=_model(origin.generator),
             model_version=_string(origin.generator.get("revision")),
             weights=_string(origin.generator.get("weights")),
             prompt_digest=self._prompt_digest(origin.prompt, origin.request_id) if origin.prompt else None,
+            record=self._record,
+            watermark=next((layer for layer in marks if layer.kind == "watermark"), None),
         )
 
     def _identity(self) -> Identity:
@@ -154,16 +199,11 @@ def manifest_sha256(stamp: Stamp) -> str | None:
     return manifest.manifest_sha256(stamp.manifest) if stamp.manifest is not None else None
 
 
-_REASONS: dict[type[Exception], str] = {
-    MissingExtra: "missing_extra",
-    KeyFileError: "key_file",
-    StampError: "signing_failed",
-}
-
-
-def _failed(algorithm: str, error: Exception) -> Layer:
+def _failed(algorithm: str, error: MissingExtra | KeyFileError | StampError) -> Layer:
     """A mark that could not be made; the record gets the reason, the log what to do."""
-    reason = _REASONS[type(error)]
+    reason = error.reason if isinstance(error, StampError) else "key_file"
+    if isinstance(error, MissingExtra):
+        reason = "missing_extra"
     logger.warning("a mark could not be made (%s): %s", reason, error)
     return Layer(MANIFEST, "failed", algorithm, {"reason": reason})
 
