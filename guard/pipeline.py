@@ -16,6 +16,7 @@ from guard.digest import JSON, canonical
 from guard.errors import CallerError
 from guard.flow import Deed, Flow, adrive, drive, examination, generation, needs_keys
 from guard.generators.adapt import adapt
+from guard.generators.function import FunctionGenerator
 from guard.isolate import Workers
 from guard.keys import KeyRing
 from guard.ledger import Ledger
@@ -132,6 +133,17 @@ class Guard:
             raise CallerError("this Guard has no model: give Guard(model=…), or wrap one with guard.wrap(…)")
         return self._generator
 
+    def stamp(
+        self, content: Content | str, *, model: str, prompt: Content | str | None = None, **fields: Any
+    ) -> Outcome:
+        """Guard what `model` made elsewhere as if it were made here now: it is checked, decided on, stamped and recorded.
+
+        A text counts as a file that leaves (`stamp: exports` in the policy). `fields` as for `generate`.
+        """
+        made = Generated(as_content(content), {"model": model, "library": "elsewhere"}, export=True)
+        request = as_request(prompt if prompt is not None else "", fields)
+        return drive(generation(self, request, FunctionGenerator(lambda *_, **__: made, name=model)))
+
     # --- checking what was made elsewhere --------------------------------------------------------------------------
 
     def check(
@@ -233,6 +245,7 @@ class Guard:
             layers=generated.layers,
             prompt=request.prompt,
             source=request.image,
+            export=generated.export,
         )
 
     def record(self, deed: Deed) -> Outcome:

@@ -9,9 +9,17 @@ import enum
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from guard.digest import JSON, label
+from guard.content import Audio as Audio
+from guard.content import Content as Content
+from guard.content import Document as Document
+from guard.content import Image as Image
+from guard.content import Media as Media
+from guard.content import Text as Text
+from guard.content import Video as Video
+from guard.content import content_from as content_from
+from guard.digest import JSON
 from guard.errors import Blocked, HeldForReview
 from guard.operators import LABEL, Operator
 
@@ -64,101 +72,6 @@ class Ack(enum.StrEnum):
     DURABLE = "durable"
     SEQUENCED = "sequenced"
     WITNESSED = "witnessed"
-
-
-# --- content -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Plain text."""
-
-    text: str
-    kind: ClassVar[str] = "text"
-    media_type: ClassVar[str] = "text/plain"
-
-    @property
-    def data(self) -> bytes:
-        """UTF-8; lone surrogates are kept, so that nothing is lost on the way into the record."""
-        return self.text.encode("utf-8", "surrogatepass")
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An encoded image."""
-
-    data: bytes = field(repr=False)
-    media_type: str = "image/png"
-    kind: ClassVar[str] = "image"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """An encoded sound."""
-
-    data: bytes = field(repr=False)
-    media_type: str = "audio/wav"
-    kind: ClassVar[str] = "audio"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """An encoded film."""
-
-    data: bytes = field(repr=False)
-    media_type: str = "video/mp4"
-    kind: ClassVar[str] = "video"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """An encoded document, such as a PDF. Text in a file of its own is `Text`, so that what reads texts reads it."""
-
-    data: bytes = field(repr=False)
-    media_type: str = "application/pdf"
-    kind: ClassVar[str] = "document"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-Media = Image | Audio | Video | Document
-Content = Text | Media
-
-_MEDIA: dict[str, Callable[[bytes, str], Media]] = {
-    "image": Image,
-    "audio": Audio,
-    "video": Video,
-    "application": Document,
-}
-
-
-def content_from(media_type: str, data: bytes) -> Content:
-    """Content of a media type: what the record stores, or what the first bytes of a file say."""
-    make = _MEDIA.get(media_type.partition("/")[0])
-    return make(data, media_type) if make else Text(data.decode("utf-8", "surrogatepass"))
 
 
 def new_id() -> str:
@@ -300,7 +213,8 @@ class Rule:
 class StampSpec:
     """Which marks what is released must carry. A required mark that cannot be made withholds the content.
 
-    `timestamp` says whether credentials must carry the time of an authority: required, preferred or none.
+    `timestamp` says whether credentials must carry the time of an authority: required, preferred or none. `exports` says where
+    a text that leaves as a file has its manifest: embedded or beside.
     """
 
     text: frozenset[str] = frozenset({"manifest"})
@@ -310,6 +224,7 @@ class StampSpec:
     document: frozenset[str] = frozenset({"manifest"})
     watermark: bool = True
     timestamp: str = "none"
+    exports: str = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,11 +278,15 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a generator made, with the facts that the record keeps (model, revision, weight digest, device, seed, …)."""
+    """What a generator made, with the facts that the record keeps (model, revision, weight digest, device, seed, …).
+
+    `export` says of a text that it leaves as a file of its own, which may carry its credential itself.
+    """
 
     content: Content
     facts: Mapping[str, JSON] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
+    export: bool = False
 
 
 @runtime_checkable

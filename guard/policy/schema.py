@@ -151,6 +151,9 @@ class StampModel(_Strict):
     timestamp: Literal["required", "preferred", "none"] = Field(
         "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
     )
+    exports: Literal["embedded", "beside"] = Field(
+        "embedded", description="where a text that leaves as a file has its manifest; chat answers have it beside them"
+    )
 
 
 class ReviewModel(_Strict):
@@ -204,7 +207,7 @@ def _stages(names: list[StageName]) -> frozenset[Stage]:
     return frozenset(Stage(name) for name in names)
 
 
-_LATER_MARKS = ("audio", "video", "document", "timestamp")
+_LATER_MARKS = ("audio", "video", "document", "timestamp", "exports")
 
 
 def document(model: PolicyModel) -> dict[str, Any]:
@@ -270,6 +273,7 @@ def to_policy(model: PolicyModel) -> Policy:
             document=frozenset(model.stamp.document),
             watermark=model.stamp.watermark,
             timestamp=model.stamp.timestamp,
+            exports=model.stamp.exports,
         ),
         review_within=model.review.within,
         acks={Action[name.upper()]: Ack(ack) for name, ack in model.record.wait_for if ack != Ack.SEQUENCED},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -144,6 +145,20 @@ def configured_anchors(chain: Path | None) -> list[str]:
     with _setting("c2pa_chain"):
         certificates = _certificates(_bytes(chain), chain)
     return [_pem(certificates[min(1, len(certificates) - 1)])]
+
+
+def begins_later(data: bytes, serial: str | None, now: dt.datetime) -> bool:
+    """Whether the certificate with this number, which lies somewhere in `data`, is not valid yet: the C2PA library calls it
+    expired. Where a format cuts its data into pieces it is not found, and so not told apart."""
+    for match in re.finditer(rb"\x30\x82(..)", data, re.DOTALL):
+        end = match.start() + 4 + int.from_bytes(match[1], "big")
+        try:
+            certificate = x509.load_der_x509_certificate(data[match.start() : end])
+        except ValueError:
+            continue
+        if str(certificate.serial_number) == serial:
+            return certificate.not_valid_before_utc > now
+    return False
 
 
 def read_anchors(path: Path) -> str:

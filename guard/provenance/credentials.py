@@ -12,7 +12,7 @@ from typing import TypeVar
 from guard import media
 from guard.errors import ContentError, StampError
 from guard.provenance import library
-from guard.provenance.certs import Clock, Identity, utcnow
+from guard.provenance.certs import Clock, Identity, begins_later, utcnow
 from guard.provenance.claim import GENERATION, INPUT, PARENT, Claim, Lineage, definition
 from guard.provenance.judge import Credential, State, judge
 from guard.provenance.library import Ingredient, Trust
@@ -106,4 +106,9 @@ def read(content: Media, anchors: Sequence[str] = (), *, stampers: Sequence[str]
             raise ContentError("the file is truncated or malformed") from error
         harmless = error.code in ("manifest.remote", "format.unsupported")
         return Credential(State.NONE if harmless else State.INVALID, problems=(error.code,))
-    return judge(found) if found is not None else Credential(State.NONE)
+    if found is None:
+        return Credential(State.NONE)
+    credential = judge(found)
+    if credential.state is State.EXPIRED and begins_later(content.data, credential.serial, utcnow()):
+        return replace(credential, state=State.NOT_YET_VALID)
+    return credential

@@ -23,11 +23,13 @@ _SUCCESSES = (".validated", ".match", ".trusted", ".insideValidity", ".accessibl
 
 
 class State(enum.StrEnum):
-    """`valid`: intact, signer unknown. `expired`: intact, signer out of date. `contradicted`: intact, about a broken input."""
+    """`valid`: intact, signer unknown. `expired` and `not_yet_valid`: intact, the signer's certificate was not in force.
+    `contradicted`: intact, about a broken input."""
 
     TRUSTED = "trusted"
     VALID = "valid"
     EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
     INVALID = "invalid"
     CONTRADICTED = "contradicted"
     NONE = "none"
@@ -38,7 +40,8 @@ class Credential:
     """What a credential says, and how far it holds. `problems` are C2PA status codes, never content.
 
     `generation` is our own assertion, where there is one; it is a claim of `signer`, and worth as much as `state` says.
-    `manifest` is the credential's own id; `stamped` the time (ISO 8601) that a trusted authority vouches for.
+    `serial` is the number of the signer's certificate, `manifest` the credential's own id; `stamped` the time (ISO 8601) that a
+    trusted authority vouches for.
     """
 
     state: State
@@ -49,6 +52,7 @@ class Credential:
     problems: tuple[str, ...] = ()
     manifest: str | None = None
     stamped: str | None = None
+    serial: str | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a credential is neither true nor false: compare its state")
@@ -76,6 +80,7 @@ def judge(report: Mapping[str, Any]) -> Credential:
         generation=_assertion(active, GENERATION),
         problems=tuple(dict.fromkeys([*own, *(f"ingredient: {code}" for code in inputs)])),
         manifest=_string(report.get("active_manifest")),
+        serial=_string(signer.get("cert_serial_number")),
         stamped=_string(signer.get("time")) if "timeStamp.trusted" in holds else None,
     )
 

@@ -16,7 +16,7 @@ from guard.digest import JSON, keyed
 from guard.errors import ConfigError, KeyFileError, MissingExtra, StampError
 from guard.keys import KeyRing
 from guard.options import AuthoritySpec
-from guard.provenance import credentials, manifest
+from guard.provenance import credentials, manifest, wrapped
 from guard.provenance.certs import Clock, Identity, development_identity, read_anchors, utcnow
 from guard.provenance.claim import Claim
 from guard.types import Content, Layer, Media, PolicyRef, Stamp, StampSpec, Text
@@ -79,8 +79,10 @@ class Stamper:
         layers: tuple[Layer, ...] = (),
         prompt: Content | None = None,
         source: Media | None = None,
+        export: bool = False,
     ) -> tuple[Content, Stamp]:
-        """The content as it may be released, and its stamp. `layers` are marks that the generator made already.
+        """The content as it may be released, and its stamp. `layers` are marks that the generator made already; `export` says
+        that a text leaves as a file.
 
         The order is fixed, because each step covers those before it: watermark → label → credential → registry → record. The
         last two are rows of one transaction, which `guard.ledger` makes once the decision stands.
@@ -88,7 +90,8 @@ class Stamper:
         origin = Origin(request_id, policy, generator, prompt, source)
         content, marks = self._watermark(content, layers)
         content, labels = self._label(content)
-        content, credential, statement = self._credential(content, origin, marks)
+        beside = isinstance(content, Text) and not (export and self._spec.exports == "embedded")
+        content, credential, statement = self._credential(content, origin, marks, beside=beside)
         return content, Stamp(content.digest, (credential, *marks, *labels), statement)
 
     # --- the steps, in their order -----------------------------------------------------------------------------------
@@ -102,10 +105,10 @@ class Stamper:
         return content, ()
 
     def _credential(
-        self, content: Content, origin: Origin, marks: tuple[Layer, ...]
+        self, content: Content, origin: Origin, marks: tuple[Layer, ...], *, beside: bool
     ) -> tuple[Content, Layer, str | None]:
-        """The signed claim: inside an image; of a text, which cannot carry it, beside it."""
-        if isinstance(content, Text):
+        """The signed claim: inside a file; of a text that is no file, beside it."""
+        if isinstance(content, Text) and beside:
             layer, statement = self._statement(content, origin, marks)
             return content, layer, statement
         signed, layer = self._signed(content, origin, marks)
@@ -130,25 +133,33 @@ class Stamper:
         detail: dict[str, JSON] = {"key_id": manifest.public_key(key.public_key())}
         return Layer(MANIFEST, "applied", manifest.FORMAT, detail), signed
 
-    def _signed(self, content: Media, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Media, Layer]:
+    def _signed(self, content: Content, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Content, Layer]:
+        algorithm = wrapped.ALGORITHM if isinstance(content, Text) else credentials.ALGORITHM
         try:
             identity = self._identity()
             signed, written, detail = self._issued(content, self._claim(origin, marks), origin.source, identity)
         except (MissingExtra, KeyFileError, StampError) as error:
-            return content, _failed(credentials.ALGORITHM, error)
+            return content, _failed(algorithm, error)
         detail |= {
-            "media_type": signed.media_type,
+            "media_type": wrapped.media_type(signed.text) if isinstance(signed, Text) else signed.media_type,
             "manifest": written.manifest,
             "signer": identity.fingerprint,
             "signer_expires": identity.expires.isoformat(),
             "development": identity.development,
         }
-        return signed, Layer(MANIFEST, "applied", credentials.ALGORITHM, detail)
+        return signed, Layer(MANIFEST, "applied", algorithm, detail)
 
     def _issued(
-        self, content: Media, claim: Claim, source: Media | None, identity: Identity
-    ) -> tuple[Media, credentials.Credential, dict[str, JSON]]:
+        self, content: Content, claim: Claim, source: Media | None, identity: Identity
+    ) -> tuple[Content, credentials.Credential, dict[str, JSON]]:
         """Signed, with the time where the policy asks for it. One that is only preferred is told to be missing."""
+        if isinstance(content, Text):
+            if self._spec.timestamp == "required":
+                raise StampError(
+                    "no time is stamped into texts: export a PDF, or say `exports: beside`", "timestamp_failed"
+                )
+            missing: dict[str, JSON] = {} if self._spec.timestamp == "none" else {"timestamp": "missing"}
+            return (*wrapped.sign(content, claim, identity, now=self._clock), missing)
         issue = partial(credentials.issue, content, claim, identity, source=source, now=self._clock)
         if self._spec.timestamp == "none":
             return (*issue(), {})
@@ -173,7 +184,9 @@ class Stamper:
             model=_model(origin.generator),
             model_version=_string(origin.generator.get("revision")),
             weights=_string(origin.generator.get("weights")),
-            prompt_digest=self._prompt_digest(origin.prompt, origin.request_id) if origin.prompt else None,
+            prompt_digest=self._prompt_digest(origin.prompt, origin.request_id)
+            if origin.prompt and origin.prompt.data
+            else None,
             record=self._record,
             watermark=next((layer for layer in marks if layer.kind == "watermark"), None),
         )
