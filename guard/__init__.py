@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         CheckResult,
         Content,
         Decision,
+        Document,
         Finding,
         Generated,
         Generator,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         State,
         Status,
         Text,
+        Video,
     )
 
 __version__ = VERSION
@@ -47,6 +49,7 @@ _HOMES = {
     "Checker": "types",
     "Content": "types",
     "Decision": "types",
+    "Document": "types",
     "Finding": "types",
     "Generated": "types",
     "Generator": "types",
@@ -66,6 +69,7 @@ _HOMES = {
     "State": "types",
     "Status": "types",
     "Text": "types",
+    "Video": "types",
 }
 
 __all__ = [
@@ -76,6 +80,7 @@ __all__ = [
     "Checker",
     "Content",
     "Decision",
+    "Document",
     "Finding",
     "Generated",
     "Generator",
@@ -95,6 +100,7 @@ __all__ = [
     "State",
     "Status",
     "Text",
+    "Video",
     "__version__",
 ]
 

@@ -24,6 +24,7 @@ from guard.cli import (
     policy,
     review,
     run,
+    stamp,
 )
 from guard.errors import CallerError, GuardError
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 demo.register(app)
 run.register(app)
 check.register(app)
+stamp.register(app)
 calibrate.register(app)
 inspect.register(app)
 dashboard.register(app)

@@ -151,7 +151,15 @@ def conclude(evidence: Sequence[Evidence]) -> Verdict:
         (Verdict.CONTRADICTED, {("credential", "invalid"), ("credential", "contradicted"), ("manifest", "altered")}),
         (Verdict.TRUSTED, {("credential", "trusted"), ("manifest", "valid")}),
         (Verdict.RECOVERED, {("record", "released"), ("record", "made")}),
-        (Verdict.VALID, {("credential", "valid"), ("credential", "expired"), ("manifest", "unknown_signer")}),
+        (
+            Verdict.VALID,
+            {
+                ("credential", "valid"),
+                ("credential", "expired"),
+                ("credential", "not_yet_valid"),
+                ("manifest", "unknown_signer"),
+            },
+        ),
         (Verdict.PROBABLE, {("watermark", "detected")}),
     )
     return next((verdict for verdict, signs in order if found & signs), Verdict.NO_EVIDENCE)
@@ -177,6 +185,7 @@ _CREDENTIAL = {
     credentials.State.TRUSTED: "Its credential is intact, and its signer is trusted here.",
     credentials.State.VALID: "Its credential is intact; its signer is not known here.",
     credentials.State.EXPIRED: "Its credential is intact; its signer's certificate has expired, and it has no time stamp.",
+    credentials.State.NOT_YET_VALID: "Its credential is intact; its signer's certificate is not valid yet.",
     credentials.State.INVALID: "Its credential does not hold: the image or the credential was changed.",
     credentials.State.CONTRADICTED: "Its credential is intact, but what it was made from carries one that does not hold.",
     credentials.State.NONE: "It carries no credential.",
