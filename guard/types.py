@@ -9,7 +9,7 @@ import enum
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
@@ -263,11 +263,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class StampSpec:
-    """Which marks what is released must carry. A required mark that cannot be made withholds the content."""
+    """Which marks what is released must carry. A required mark that cannot be made withholds the content.
+
+    `watermark` is how local text models mark their tokens; texts below `min_text_tokens` need no watermark.
+    """
 
     text: frozenset[str] = frozenset({"manifest"})
     image: frozenset[str] = frozenset({"manifest"})
-    watermark: bool = True
+    watermark: Literal["gumbel", "greenlist", "synthid"] | None = "gumbel"
+    min_text_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

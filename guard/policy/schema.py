@@ -40,6 +40,8 @@ ActionName = Literal["allow", "annotate", "redact", "review", "block"]
 OperatorName = Literal["replace", "redact", "mask", "hash", "encrypt", "pseudonym"]
 AckName = Literal["durable", "sequenced", "witnessed"]
 LayerName = Literal["manifest", "watermark"]
+WatermarkName = Literal["gumbel", "greenlist", "synthid", "off"]
+_SWITCH: dict[object, WatermarkName] = {True: "gumbel", False: "off"}  # and YAML reads a bare `off` as false
 
 
 def _not_reserved(name: str) -> str:
@@ -144,7 +146,14 @@ class StampModel(_Strict):
 
     text: list[LayerName] = Field(["manifest"])
     image: list[LayerName] = Field(["manifest"])
-    watermark: bool = Field(True, description="ask local text models to watermark their tokens")
+    watermark: Annotated[
+        WatermarkName,
+        BeforeValidator(
+            lambda value: _SWITCH[value] if isinstance(value, bool) else value,
+            json_schema_input_type=bool | WatermarkName,
+        ),
+    ] = Field("gumbel", description="how local text models mark their tokens; true is gumbel, false is off")
+    min_text_tokens: int = Field(0, ge=0, description="a required watermark is required of texts from this many tokens")
 
 
 class ReviewModel(_Strict):
@@ -205,6 +214,12 @@ def document(model: PolicyModel) -> dict[str, Any]:
         model.record == RecordModel()
     ):  # policies that do not speak of it keep the digest that they had before it existed
         del data["record"]
+    stamp = data["stamp"]
+    stamp["watermark"] = next(
+        (switch for switch, name in _SWITCH.items() if name == stamp["watermark"]), stamp["watermark"]
+    )
+    if not stamp["min_text_tokens"]:
+        del stamp["min_text_tokens"]
     for rule in data["rules"]:
         if rule["operator"] is None:
             del rule["operator"]
@@ -251,7 +266,12 @@ def to_policy(model: PolicyModel) -> Policy:
         ),
         on_error=Action[model.on_error.upper()],
         otherwise=Action[model.otherwise.upper()],
-        stamp=StampSpec(frozenset(model.stamp.text), frozenset(model.stamp.image), model.stamp.watermark),
+        stamp=StampSpec(
+            text=frozenset(model.stamp.text),
+            image=frozenset(model.stamp.image),
+            watermark=None if model.stamp.watermark == "off" else model.stamp.watermark,
+            min_text_tokens=model.stamp.min_text_tokens,
+        ),
         review_within=model.review.within,
         acks={Action[name.upper()]: Ack(ack) for name, ack in model.record.wait_for if ack != Ack.SEQUENCED},
     )
