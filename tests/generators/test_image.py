@@ -59,7 +59,8 @@ def test_a_png_of_the_size_that_was_asked_for(generator: ImageGenerator, width: 
 def test_an_image_to_start_from(fresh: ImageModel, generator: ImageGenerator) -> None:
     from diffusers import StableDiffusionImg2ImgPipeline
 
-    edits = from_diffusers(StableDiffusionImg2ImgPipeline(**fresh.pipeline.components))
+    pipeline: Any = StableDiffusionImg2ImgPipeline
+    edits = from_diffusers(pipeline(**fresh.pipeline.components))
     red, blue = (Image(solid(colour)) for colour in ("red", "blue"))
     params = {"num_inference_steps": 2, "strength": 0.5, "seed": 4}
     drawn = [edits.generate(Request(Text("a house"), params=params, image=image)) for image in (red, blue, red)]

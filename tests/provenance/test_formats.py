@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import encypher_c2pa  # type: ignore[import-untyped]
+import encypher_c2pa
 import pytest
 
 from guard.errors import ContentError

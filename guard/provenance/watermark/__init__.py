@@ -1,6 +1,6 @@
 """Watermarks: marks in the content itself, which outlive metadata. Here are the keys that they share.
 
-A key marks until the next one of its name is made (`watermark`, `watermark-2`, …); from then on it only reads.
+A key marks until the next one of its name is made (such as `image-mark`, then `image-mark-2`); from then on it only reads.
 """
 
 from __future__ import annotations
