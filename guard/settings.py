@@ -45,7 +45,10 @@ class Settings(BaseSettings):
     witness_key: str | None = Field(
         None, description="verification key of a witness that has a URL, and after it those that it had before"
     )
-    tsa: str | None = Field(None, description="URL of an RFC 3161 authority that stamps checkpoints with the time")
+    tsa: str | None = Field(
+        None,
+        description="URL of an RFC 3161 authority that stamps the time: checkpoints, and credentials where a policy asks",
+    )
     tsa_anchors: Path | None = Field(None, description="PEM file of the root certificates that its stamps must lead to")
     timestamps: Literal["required", "preferred"] = Field(
         "required", description="whether a stamp that cannot be had is an error, or only a warning"
@@ -60,7 +63,7 @@ class Settings(BaseSettings):
     environment: str | None = Field(None, description="where it runs, such as production; stands in entries")
     retention: str | None = Field(None, description="how long content is kept, such as 400d; default: for ever")
     c2pa_chain: Path | None = Field(
-        None, description="PEM certificates of the signer of images: its own, then its issuers'"
+        None, description="PEM certificates of the signer of credentials: its own, then its issuers'"
     )
     c2pa_key: Path | None = Field(None, description="PEM private key of that signer, readable by its owner only")
 
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def signer(self) -> tuple[Path, Path] | None:
-        """The chain and the key of whoever signs images; None for the development authority."""
+        """The chain and the key of whoever signs credentials; None for the development authority."""
         if self.c2pa_chain and self.c2pa_key:
             return self.c2pa_chain, self.c2pa_key
         if self.c2pa_chain or self.c2pa_key:

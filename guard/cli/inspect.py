@@ -71,6 +71,7 @@ def inspect(
             reader=reader,
             sidecar=_sidecar(file, manifest),
             watermark=_detector(model, keys) if model else None,
+            stampers=[certs.read_anchors(chosen.tsa_anchors)] if chosen.tsa_anchors else [],
             anchors=[*certs.configured_anchors(chosen.c2pa_chain), *map(certs.read_anchors, anchors or [])],
         )
     if as_json:

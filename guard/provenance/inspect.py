@@ -17,7 +17,7 @@ from guard.digest import JSON, label
 from guard.errors import ContentError, EvidenceError, MissingExtra
 from guard.keys import KeyRing
 from guard.media import content_of
-from guard.provenance import credentials, manifest
+from guard.provenance import credentials, manifest, wrapped
 from guard.provenance.certs import development_anchor
 from guard.provenance.stamp import MANIFEST
 from guard.types import Content, Image, Text
@@ -115,11 +115,13 @@ def inspect(
     watermark: Callable[[str], Mark] | None = None,
     anchors: Sequence[str] = (),
     public_keys: Sequence[str] = (),
+    stampers: Sequence[str] = (),
 ) -> Inspection:
     """Look at a file in every way that is at hand, and say what was found. Needs no network, and makes no keys.
 
     `sidecar` is what lies beside a text: its manifest, or a stamp or outcome as JSON that holds one. `anchors` (PEM) and
-    `public_keys` (as `manifest.public_key` writes them) are trusted beside this installation's own.
+    `public_keys` (as `manifest.public_key` writes them) are trusted beside this installation's own; `stampers` (PEM) vouch for
+    the time of credentials.
     """
     try:
         content: Content | None = content_of(data)
@@ -128,8 +130,8 @@ def inspect(
     evidence: list[Evidence] = []
     if content is None:
         evidence.append(Evidence("file", "unknown", "It is no image, sound or UTF-8 text of a known format."))
-    if isinstance(content, Image):
-        evidence.append(_credential(content, [*anchors, *_own_anchors(keys)]))
+    if content is not None:
+        evidence += _credential(content, [*anchors, *_own_anchors(keys)], stampers)
     if isinstance(content, Text):
         evidence.append(_manifest(content, sidecar, [*public_keys, *_own_public_keys(keys)]))
         evidence.append(_watermark(content, watermark))
@@ -186,7 +188,7 @@ _CREDENTIAL = {
     credentials.State.VALID: "Its credential is intact; its signer is not known here.",
     credentials.State.EXPIRED: "Its credential is intact; its signer's certificate has expired, and it has no time stamp.",
     credentials.State.NOT_YET_VALID: "Its credential is intact; its signer's certificate is not valid yet.",
-    credentials.State.INVALID: "Its credential does not hold: the image or the credential was changed.",
+    credentials.State.INVALID: "Its credential does not hold: the file or the credential was changed.",
     credentials.State.CONTRADICTED: "Its credential is intact, but what it was made from carries one that does not hold.",
     credentials.State.NONE: "It carries no credential.",
 }
@@ -198,26 +200,37 @@ _TEXT = {
 }
 
 
-def _credential(image: Image, anchors: Sequence[str]) -> Evidence:
+def _credential(content: Content, anchors: Sequence[str], stampers: Sequence[str]) -> list[Evidence]:
+    """Of a text only where there is one: most texts that leave carry none themselves."""
     try:
-        found = credentials.read(image, anchors)
+        if isinstance(content, Text):
+            found = wrapped.read(content, anchors, stampers=stampers)
+        else:
+            found = credentials.read(content, anchors, stampers=stampers)
     except ContentError as error:
-        return Evidence("credential", "unreadable", f"It cannot be read: {error}.")
+        return [] if isinstance(content, Text) else [_evidence("unreadable", f"It cannot be read: {error}.")]
     except MissingExtra as error:
-        return Evidence("credential", "not_looked", str(error))
+        return [_evidence("not_looked", str(error))]
+    if isinstance(content, Text) and found.state is credentials.State.NONE:
+        return []
     message = _CREDENTIAL[found.state]
     if "manifest.remote" in found.problems:
         message = "Its credential lies on a server; it was not fetched."
     if found.ai_generated and found.state not in (credentials.State.INVALID, credentials.State.NONE):
-        message += " It says that AI made the image."
+        message += " It says that AI made it."
     details: dict[str, JSON] = {
         "signer": found.signer,
+        "stamped": found.stamped,
         "generator": found.generator,
         "ai_generated": found.ai_generated,
         "generation": dict(found.generation),
         "problems": list(found.problems),
     }
-    return Evidence("credential", found.state.value, message, {} if found.state is credentials.State.NONE else details)
+    return [_evidence(found.state.value, message, {} if found.state is credentials.State.NONE else details)]
+
+
+def _evidence(status: str, message: str, details: Mapping[str, JSON] | None = None) -> Evidence:
+    return Evidence("credential", status, message, details or {})
 
 
 def _manifest(text: Text, sidecar: str | None, public_keys: Sequence[str]) -> Evidence:

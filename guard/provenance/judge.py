@@ -65,11 +65,16 @@ def judge(report: Mapping[str, Any]) -> Credential:
     if active is None:
         return Credential(State.INVALID, problems=("manifest.unreadable",))
     results = report.get("validation_results") or {}
-    own = _codes(results.get("activeManifest"), "failure")
+    failures = _codes(results.get("activeManifest"), "failure")
+    own = [code for code in failures if not code.startswith("ingredient.")]  # those are about another than its parent
     # The library's "Trusted" also asks for the signers of all inputs; here it is about who signed this image.
     holds = _codes(results.get("activeManifest"), "success")
     vouched = "signingCredential.trusted" in holds
-    inputs = [*_deltas(results), *_ingredient_failures(active, manifests)]
+    inputs = [
+        *(code for code in failures if code not in own),
+        *_deltas(results),
+        *_ingredient_failures(active, manifests),
+    ]
     signer = active.get("signature_info") or {}
     makers = active.get("claim_generator_info") or [{}]
     return Credential(

@@ -307,6 +307,39 @@ def test_a_parent_damaged_inside_the_file_contradicts(
     assert read(damaged, [anchor]).state is State.CONTRADICTED
 
 
+def test_another_parent_in_the_place_of_the_real_one_contradicts(
+    draw: Draw, claim: Claim, identity: Identity, anchor: str
+) -> None:
+    """Each of the two is intact; only the child says which was its parent."""
+    real, other = (sign(draw(), claim, identity) for _ in range(2))
+    child = sign(real, claim, identity)
+    boxes = [manifest_box(it.data) for it in (real, other)]
+    assert len(boxes[0]) == len(boxes[1])
+    assert boxes[0] in child.data
+    swapped = dataclasses.replace(child, data=child.data.replace(*boxes))
+    found = read(swapped, [anchor])
+    assert (found.state, found.problems) == (State.CONTRADICTED, ("ingredient: ingredient.manifest.missing",))
+
+
+def manifest_box(data: bytes) -> bytes:
+    """The one manifest of a PNG: the box inside its store."""
+    at = data.index(b"c2ma") - 16
+    return data[at : at + int.from_bytes(data[at : at + 4], "big")]
+
+
+def test_signed_again_by_somebody_else(
+    draw: Draw, claim: Claim, identity: Identity, stranger: Identity, anchor: str
+) -> None:
+    """With our credential stripped it is theirs, of an unknown signer; with it kept, it is ours that theirs builds on."""
+    image = draw()
+    ours = sign(image, claim, identity)
+    theirs = read(sign(image, claim, stranger), [anchor])
+    assert (theirs.state, theirs.problems) == (State.VALID, ("signingCredential.untrusted",))
+    kept = read(sign(ours, claim, stranger), [anchor])
+    assert (kept.state, kept.signer) == (State.VALID, theirs.signer)
+    assert kept.manifest != read(ours).manifest
+
+
 def test_an_unknown_parent_is_no_contradiction(
     draw: Draw, claim: Claim, identity: Identity, stranger: Identity, anchor: str
 ) -> None:

@@ -15,6 +15,7 @@ from guard.provenance import library
 from guard.provenance.certs import Identity
 from guard.provenance.claim import Claim, Lineage, definition
 from guard.provenance.credentials import SIGNABLE, State, read, sign
+from guard.provenance.inspect import Verdict, inspect
 from guard.provenance.stamp import Stamper
 from guard.types import Layer, Media, PolicyRef
 from tests.provenance.files import FILES, epub
@@ -81,6 +82,7 @@ def test_a_stamped_file_is_of_its_own_kind(kind: str, keys: KeyRing, policy: Pol
     assert (layer.status, layer.detail["media_type"]) == ("applied", kind)
     assert isinstance(signed, Media)
     assert layer.detail["manifest"] == read(signed).manifest
+    assert inspect(signed.data, keys=keys).verdict is Verdict.TRUSTED
 
 
 def test_on_zip_based_documents_the_verifiers_do_not_agree_so_they_are_not_signed(

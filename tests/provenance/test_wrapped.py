@@ -13,6 +13,7 @@ from guard.keys import KeyRing
 from guard.provenance.certs import Identity
 from guard.provenance.claim import Claim
 from guard.provenance.credentials import State
+from guard.provenance.inspect import Verdict, inspect
 from guard.provenance.stamp import Stamper
 from guard.provenance.wrapped import media_type, read, sign
 from guard.types import PolicyRef, StampSpec, Text
@@ -91,6 +92,8 @@ def test_only_what_leaves_as_a_file_carries_it_and_only_where_the_policy_says_so
         assert stamp.layers[0].status == "applied"
         assert (same == text, stamp.manifest is None) == (not inside, inside)
         assert (stamp.layers[0].algorithm == "c2pa-text") is inside
+        assert (inspect(same.data, keys=keys).verdict is Verdict.TRUSTED) is inside
+        assert inspect(same.data + b"!", keys=keys).verdict is (Verdict.CONTRADICTED if inside else Verdict.NO_EVIDENCE)
 
 
 def test_without_the_extra_nothing_is_exported(keys: KeyRing) -> None:
@@ -98,6 +101,7 @@ def test_without_the_extra_nothing_is_exported(keys: KeyRing) -> None:
 import sys; sys.modules["c2pa_text"] = None
 from pathlib import Path
 from guard.keys import KeyRing
+from guard.provenance.inspect import Verdict, inspect
 from guard.provenance.stamp import Stamper
 from guard.types import PolicyRef, Text
 same, made = Stamper(KeyRing(Path(sys.argv[1]))).stamp(
