@@ -19,7 +19,7 @@ def wilson(hits: float, count: float, z: float = Z) -> tuple[float, float]:
 
 
 def newcombe(hits: float, count: float, other_hits: float, other_count: float, z: float = Z) -> tuple[float, float]:
-    """The interval of a difference of two shares, first minus other (R. G. Newcombe, Statistics in Medicine 17, 1998, method 10)."""
+    """The interval of a difference of two shares, first minus other (R. G. Newcombe, Stat. Med. 17, 1998, method 10)."""
     share, other = hits / count, other_hits / other_count
     (low, high), (other_low, other_high) = wilson(hits, count, z), wilson(other_hits, other_count, z)
     difference = share - other

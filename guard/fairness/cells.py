@@ -1,4 +1,4 @@
-"""Sufficient statistics: for each combination of groups and each measure the number of values, their sum and the sum of squares.
+"""Sufficient statistics: by combination of groups and by measure the number of values, their sum and the sum of squares.
 
 Whatever the report says follows from these alone, so ten million rows cost what ten cost. Values are those of
 `fairlearn.metrics.MetricFrame`: a rate or mean is the sum over the number, by group. What is missing (None or NaN) is not
@@ -50,7 +50,8 @@ class Table:
         """By group; NaN where there is no value."""
         import numpy as np
 
-        return np.divide(self.total, self.n, out=np.full(len(self.n), np.nan), where=self.n > 0)
+        means: np.ndarray = np.divide(self.total, self.n, out=np.full(len(self.n), np.nan), where=self.n > 0)
+        return means
 
     @property
     def variances(self) -> np.ndarray:
@@ -58,7 +59,8 @@ class Table:
         import numpy as np
 
         spread = np.maximum(self.squares - self.total**2 / np.maximum(self.n, 1), 0.0)
-        return np.divide(spread, self.n - 1, out=np.full(len(self.n), np.nan), where=self.n > 1)
+        variances: np.ndarray = np.divide(spread, self.n - 1, out=np.full(len(self.n), np.nan), where=self.n > 1)
+        return variances
 
     def only(self, keep: np.ndarray) -> Table:
         """The groups where `keep` is true."""
@@ -95,7 +97,7 @@ class Cells:
         at = 1
         for measure in self.measures:
             value = row.values.get(measure.name)
-            if value is not None and value == value:  # not NaN
+            if value is not None and not math.isnan(value):
                 if (measure.kind == "rate" and value not in (0, 1)) or math.isinf(value):
                     raise ConfigError(f"{measure.name} is {value}: a rate needs 0 or 1, a mean a finite number")
                 sums[at] += 1
@@ -147,7 +149,7 @@ class Cells:
     @property
     def dimensions(self) -> list[tuple[str, ...]]:
         """Each attribute alone, and where there are several, all of them together (their intersections)."""
-        alone = [(name,) for name in self.attributes]
+        alone: list[tuple[str, ...]] = [(name,) for name in self.attributes]
         return [*alone, self.attributes] if len(alone) > 1 else alone
 
     def undeclared(self, dimension: Sequence[str]) -> int:

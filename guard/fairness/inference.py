@@ -197,19 +197,21 @@ def bootstrap(table: Table, draws: int, rng: np.random.Generator) -> np.ndarray:
         drawn: np.ndarray = rng.binomial(n, smoothed(table), (draws, len(n))) / n
         return drawn
     noise: np.ndarray = rng.standard_t(n - 1, (draws, len(n)))
-    return table.means + noise * (table.variances / n) ** 0.5
+    means: np.ndarray = table.means + noise * (table.variances / n) ** 0.5
+    return means
 
 
 def smoothed(table: Table) -> np.ndarray:
     """Rates pulled towards a half by half a hit (H. Jeffreys), so that a group without hits still has an error."""
-    return (table.total + 0.5) / (table.n + 1)
+    shares: np.ndarray = (table.total + 0.5) / (table.n + 1)
+    return shares
 
 
 def gap_interval(table: Table, draws: int, rng: np.random.Generator, level: float = LEVEL) -> Interval:
     """An interval of the largest difference between any two groups.
 
     The range of the observed values is too large on average, and a percentile bootstrap doubles that error. So the bootstrap
-    finds the number of standard errors that covers all pairs at once; each pair then has an interval, and these give the range's.
+    finds how many standard errors cover all pairs at once; each pair then has an interval, and these give the range's.
     """
     import numpy as np
 
