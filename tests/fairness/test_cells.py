@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from fairlearn.metrics import (  # type: ignore[import-untyped]
     MetricFrame,
@@ -24,7 +24,7 @@ from guard.fairness.cells import Cells, Row, odds
 from guard.fairness.measures import ODDS, Measure
 
 RATE, MEAN = Measure("rate", "Rate"), Measure("mean", "Mean", "mean")
-DIGITS = {"rel": 1e-12, "abs": 1e-12}
+DIGITS: Any = {"rel": 1e-12, "abs": 1e-12}
 
 
 def drawn(rows: int, seed: int = 0) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def test_values_are_fairlearns() -> None:
         cells.add(Row({"sex": str(sex), "age": str(age)}, values))
     fast = Cells(("sex", "age"), (RATE, MEAN))
     fast.add_columns([data["sex"], data["age"]], {"rate": data["predicted"], "mean": data["score"]})
-    features = pd.DataFrame({"sex": data["sex"], "age": data["age"]})
+    features: Any = pd.DataFrame({"sex": data["sex"], "age": data["age"]})
     for dimension in (("sex",), ("age",), ("sex", "age")):
         ours, quick = by_group(cells, dimension), by_group(fast, dimension)
         for name, metric, truth, guess in (
@@ -62,7 +62,7 @@ def test_values_are_fairlearns() -> None:
             ("true_positive_rate", true_positive_rate, data["label"], data["predicted"]),
             ("false_positive_rate", false_positive_rate, data["label"], data["predicted"]),
         ):
-            frame = MetricFrame(
+            frame: Any = MetricFrame(
                 metrics=metric, y_true=truth, y_pred=guess, sensitive_features=features[list(dimension)]
             )
             for key, value in frame.by_group.items():
@@ -70,9 +70,9 @@ def test_values_are_fairlearns() -> None:
                 assert ours[name][group] == pytest.approx(value, **DIGITS)
                 if name in quick:
                     assert quick[name][group] == pytest.approx(value, **DIGITS)
-            values = list(ours[name].values())
-            assert max(values) - min(values) == pytest.approx(frame.difference(method="between_groups"), **DIGITS)
-            assert min(values) / max(values) == pytest.approx(frame.ratio(method="between_groups"), **DIGITS)
+            figures = list(ours[name].values())
+            assert max(figures) - min(figures) == pytest.approx(frame.difference(method="between_groups"), **DIGITS)
+            assert min(figures) / max(figures) == pytest.approx(frame.ratio(method="between_groups"), **DIGITS)
     ours = by_group(cells, ("sex",))
     gaps = [max(ours[it.name].values()) - min(ours[it.name].values()) for it in ODDS]
     theirs = equalized_odds_difference(data["label"], data["predicted"], sensitive_features=data["sex"])
