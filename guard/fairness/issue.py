@@ -1,4 +1,4 @@
-"""Issuing a report: the record keeps it sealed and commits to the digests of its files; a signed statement lies beside the page.
+"""Issuing a report: the record keeps it sealed and commits to the digests of its files; a signed statement lies beside it.
 
 `guard inspect report.html` finds both: the statement by its place and name, the page by the look-up of contents in the record.
 """

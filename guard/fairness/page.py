@@ -248,7 +248,7 @@ def _trends(report: Report) -> str:
             f"<figure>{charts.trend(drift, title=title, scale=scale, unit=unit)}<figcaption>{said}</figcaption></figure>"
         )
     more = len(report.analysis.drifts) - len(drifts)
-    rest = f' <span class="note">{words.plural(more, "further series")} in the JSON.</span>' if more else ""
+    rest = f' <span class="note">{words.count(more)} further series in the JSON.</span>' if more else ""
     return (
         "<p>The difference from the reference group, period by period, in percentage points or units. The band is where chance"
         f" alone leaves it in 997 of 1000 periods while nothing changes; a triangle lies beyond.{rest}</p>"

@@ -9,8 +9,8 @@ CSS = """
 --accent:#8ab8f5;--fail:#ffa366;--fail-bg:#3a2413;--pass:#7cc4f2;--pass-bg:#12293a;--open:#b4bfcc;--open-bg:#222c38;
 --band:#7cc4f226}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",
-Arial,sans-serif;font-variant-numeric:tabular-nums}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
+"Helvetica Neue",Arial,sans-serif;font-variant-numeric:tabular-nums}
 main{max-width:60rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}
 h1{font-size:2rem;line-height:1.2;margin:0 0 .35rem;letter-spacing:-.01em}
 h2{font-size:1.35rem;margin:3rem 0 .75rem;padding-top:1rem;border-top:1px solid var(--line)}
@@ -33,7 +33,7 @@ caption{text-align:left;color:var(--soft);font-size:.88rem;padding:.25rem 0}
 th,td{padding:.4rem .6rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft)}thead th{border-bottom:2px solid var(--line);vertical-align:bottom}
 th:first-child,td:first-child,.words td,.words th{text-align:left}tbody th{color:var(--ink);font-weight:500}
-td.said{text-align:left;color:var(--soft)}bdi,code{overflow-wrap:anywhere}
+tbody th{min-width:7rem}bdi,code{overflow-wrap:anywhere}
 figure{margin:1rem 0}svg{display:block;width:100%;height:auto;font:13px system-ui,sans-serif;fill:var(--ink)}
 .grid line,line.grid{stroke:var(--line);stroke-width:1}.zero{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:4 3}
 .band{fill:var(--band)}.tick,.unit{fill:var(--soft);font-size:12px}
@@ -42,7 +42,6 @@ figure{margin:1rem 0}svg{display:block;width:100%;height:auto;font:13px system-u
 .fail .bar,.fail .dot{stroke:var(--fail)}.fail .dot{fill:var(--fail)}
 .inconclusive .bar,.inconclusive .dot{stroke:var(--open)}.dot.open{fill:var(--paper)}
 .trends{display:grid;grid-template-columns:repeat(auto-fit,minmax(19rem,1fr));gap:1rem}
-details{margin:.75rem 0}summary{cursor:pointer;color:var(--accent);font-weight:600}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.25rem;font-size:.9rem}dt{color:var(--soft)}dd{margin:0}
 code,pre{font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{background:var(--panel);padding:.75rem 1rem;border-radius:8px;white-space:pre-wrap;overflow-wrap:anywhere}

@@ -70,7 +70,7 @@ def annex_iv(report: Report) -> str:
         ("3 foreseeable unintended outcomes and sources of risk", text(words.headline(report))),
         ("4 appropriateness of the metrics", "Rates and means are compared between declared groups, not between people in the"
          " same situation; see What this report cannot say."),
-        ("9 post-market monitoring", f"Repeat with the command at the end; {words.plural(len(report.analysis.drifts), 'series')}"
+        ("9 post-market monitoring", f"Repeat with the command at the end; {words.count(len(report.analysis.drifts))} series"
          " over time with control limits."),
     ]  # fmt: skip
     return table("Points of Annex IV that these results speak to.", ["Point", "From this report"], rows, css="words")
