@@ -28,6 +28,7 @@ KINDS = [
     "hold",
     "release_hold",
     "prune",
+    "report",
 ]
 STATES = {"released": "Released", "held": "Held for review", "blocked": "Blocked"}
 LOOKS = {

@@ -20,6 +20,7 @@ from guard.cli import (
     demo,
     erasure,
     evidence,
+    fairness,
     inspect,
     policy,
     review,
@@ -49,6 +50,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(audit.app, name="audit")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(fairness.app, name="fairness")
 app.add_typer(db.app, name="db")
 
 

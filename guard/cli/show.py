@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from guard.charmap import harmless as harmless  # noqa: PLC0414  (what terminals show passes through it)
 from guard.types import Content, Outcome, Span, State, Text
 
 if TYPE_CHECKING:
@@ -33,18 +33,6 @@ def print_json(data: Any, *, indent: int | None = 2) -> None:
     """One JSON document on stdout. ASCII, so that no terminal is attacked and no encoding is in the way."""
     sys.stdout.write(json.dumps(data, indent=indent, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def harmless(text: str) -> str:
-    """Control, format and bidirectional characters as ⟨U+XXXX⟩; line breaks and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char
-        if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
-        else f"⟨U+{ord(char):04X}⟩"
-        for char in text
-    )
 
 
 def marked(text: str, spans: Sequence[Span], limit: int | None = None) -> RichText:

@@ -6,7 +6,6 @@ prefix of a work as the prompt, and what the model adds compared with the works.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from guard.corpus.normal import normalise
 from guard.corpus.segment import Work
 from guard.digest import label
 from guard.errors import ConfigError
+from guard.intervals import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,3 @@ def probe(
     recited = sum(answer.longest >= corpus.run for answer in answers)
     low, high = wilson(recited, len(answers))
     return Recitation(corpus.run, tuple(answers), recited, recited / len(answers), low, high)
-
-
-def wilson(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """The score interval of a share (E. B. Wilson, 1927)."""
-    share, weight = hits / count, z * z / count
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)

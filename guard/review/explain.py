@@ -48,6 +48,7 @@ _KINDS = {
     "hold": "Legal hold",
     "release_hold": "End of legal hold",
     "prune": "Pruning",
+    "report": "Report",
 }
 
 

@@ -86,6 +86,7 @@ def title(entry: Entry) -> str:
         "hold": "Legal hold set",
         "release_hold": "Legal hold released",
         "prune": "Old entries removed",
+        "report": "Fairness report issued",
     }.get(entry.kind, "Entry")
 
 

@@ -27,6 +27,7 @@ from guard.checkers.injection import InjectionChecker
 from guard.checkers.text import fold
 from guard.checkers.wordmodel import MAGIC, SMOOTHING, WordModel, lowered
 from guard.digest import sha256
+from guard.intervals import wilson
 from guard.training import injection_templates
 from guard.types import Item, Stage, Text
 
@@ -267,14 +268,12 @@ def interval(count: int, total: int) -> dict[str, Any]:
     """A share with Wilson's 95 % interval."""
     if not total:
         return {"n": 0}
-    share, z = count / total, 1.96
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    low, high = wilson(count, total)
     return {
         "n": total,
-        "share": round(share, 4),
-        "from": round(max(0, middle - half), 4),
-        "to": round(middle + half, 4),
+        "share": round(count / total, 4),
+        "from": round(low, 4),
+        "to": round(high, 4),
     }
 
 

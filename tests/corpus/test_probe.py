@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from guard.corpus.index import Corpus, build
-from guard.corpus.probe import passages, probe, wilson
+from guard.corpus.probe import passages, probe
 from guard.errors import ConfigError
 from tests.corpus.test_index import prose
 
@@ -69,8 +68,3 @@ def test_files_that_changed_are_not_asked_about(corpus: Corpus, library: Path) -
         path.unlink()
     with pytest.raises(ConfigError, match="not where they were indexed"):
         next(passages(corpus, 1, 100, 0))
-
-
-@pytest.mark.parametrize(("hits", "count"), [(0, 10), (3, 10), (10, 10), (57, 100), (1, 1)])
-def test_the_interval_is_wilsons(hits: int, count: int) -> None:
-    assert wilson(hits, count) == pytest.approx(binomtest(hits, count).proportion_ci(method="wilson"), abs=1e-6)
