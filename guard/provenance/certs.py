@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,7 @@ ACCEPTED_PURPOSES = (*PURPOSES, DOCUMENT_SIGNING)
 _AUTHORITY_LIFE = dt.timedelta(days=30 * 365)
 _SIGNER_LIFE = dt.timedelta(days=5 * 365)
 _SIGNER_RENEWAL = dt.timedelta(days=4 * 365)
+_MOST_SEQUENCES = 10_000  # in a hostile file there may be any number
 _CLOCK_SKEW = dt.timedelta(minutes=5)
 _CURVES = {256: "es256", 384: "es384", 521: "es512"}
 
@@ -150,7 +151,7 @@ def configured_anchors(chain: Path | None) -> list[str]:
 def begins_later(data: bytes, serial: str | None, now: dt.datetime) -> bool:
     """Whether the certificate with this number, which lies somewhere in `data`, is not valid yet: the C2PA library calls it
     expired. Where a format cuts its data into pieces it is not found, and so not told apart."""
-    for match in re.finditer(rb"\x30\x82(..)", data, re.DOTALL):
+    for match in islice(re.finditer(rb"\x30\x82([\x00-\x1f].)", data, re.DOTALL), _MOST_SEQUENCES):
         end = match.start() + 4 + int.from_bytes(match[1], "big")
         try:
             certificate = x509.load_der_x509_certificate(data[match.start() : end])

@@ -59,12 +59,12 @@ class Verdict:
 def normalise(text: str) -> bytes:
     """The bytes that are hashed. Two texts that differ in anything else differ here."""
     unified = text.replace("\r\n", "\n").rstrip("\r\n")
-    if _normalisable(unified):
+    if normalisable(unified):
         unified = unicodedata.normalize("NFC", unified)
     return unified.encode("utf-8", "surrogatepass")
 
 
-def _normalisable(text: str) -> bool:
+def normalisable(text: str) -> bool:
     """Normalising takes time quadratic in the longest run of combining marks, so texts with absurd runs stay as they are."""
     if not text or max(text) < "\u0300":  # nothing below this composes with what follows it
         return False

@@ -26,6 +26,7 @@ from guard.provenance.claim import Claim, Lineage, definition
 from guard.provenance.credentials import check
 from guard.provenance.judge import Credential, State, judge
 from guard.provenance.library import Trust
+from guard.provenance.manifest import normalisable
 from guard.types import Text
 
 ALGORITHM = "c2pa-text"
@@ -87,7 +88,9 @@ def read(text: Text, anchors: Sequence[str] = (), *, stampers: Sequence[str] = (
 
 def _bound(text: str, manifest: Mapping[str, Any], identity: Identity) -> str:
     kind = media_type(text)
-    normal = unicodedata.normalize("NFC", text) if kind == "text/plain" else text
+    normal = _normal(text) if kind == "text/plain" else text
+    if normal is None:
+        raise StampError("the text cannot carry a credential: it has absurdly long runs of combining marks")
     marked, start, length = _framed(normal, kind, b"")
     outside = _outside(marked.encode(), start, length)
     bound = list(sha256(outside if kind == "text/html" else normal.encode()))
@@ -166,9 +169,17 @@ def _holds(text: str, kind: str, manifest: bytes, binding: Mapping[str, Any]) ->
         return whole and inside == manifest and sha256(rest.encode()) == hashed
     only = carrier.startswith("\ufeff") and not carrier[1:].strip(_SELECTORS)
     located = _library().find_wrapper_info(carrier) if only else None
-    return (
-        located is not None and located[0] == manifest and sha256(unicodedata.normalize("NFC", rest).encode()) == hashed
-    )
+    normal = _normal(rest)
+    if located is None or normal is None:
+        return False
+    return located[0] == manifest and sha256(normal.encode()) == hashed
+
+
+def _normal(text: str) -> str | None:
+    """In Unicode form NFC; None where that would take for ever."""
+    if not text or max(text) < "\u0300":  # nothing below this composes with what follows it
+        return text
+    return unicodedata.normalize("NFC", text) if normalisable(text) else None
 
 
 _SELECTORS = "".join(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))

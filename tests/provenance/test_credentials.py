@@ -313,10 +313,10 @@ def test_another_parent_in_the_place_of_the_real_one_contradicts(
     """Each of the two is intact; only the child says which was its parent."""
     real, other = (sign(draw(), claim, identity) for _ in range(2))
     child = sign(real, claim, identity)
-    boxes = [manifest_box(it.data) for it in (real, other)]
-    assert len(boxes[0]) == len(boxes[1])
-    assert boxes[0] in child.data
-    swapped = dataclasses.replace(child, data=child.data.replace(*boxes))
+    box, another = manifest_box(real.data), manifest_box(other.data)
+    assert len(box) == len(another)
+    assert box in child.data
+    swapped = dataclasses.replace(child, data=child.data.replace(box, another))
     found = read(swapped, [anchor])
     assert (found.state, found.problems) == (State.CONTRADICTED, ("ingredient: ingredient.manifest.missing",))
 

@@ -79,7 +79,7 @@ def test_what_no_policy_requires_is_released_without_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_library(tmp_path, monkeypatch)
-    stamp = {name: [] for name in ("image", "audio", "video", "document")}
+    stamp: dict[str, list[str]] = {name: [] for name in ("image", "audio", "video", "document")}
     with Guard({**OPEN, "stamp": stamp}, home=tmp_path) as g:
         for kind in KINDS:
             outcome = g.stamp(content_of(FILES[kind]()), model="m")

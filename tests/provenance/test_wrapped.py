@@ -77,6 +77,17 @@ def test_texts_that_cannot_carry_one(claim: Claim, identity: Identity) -> None:
             sign(text, claim, identity)
 
 
+def test_hostile_texts_take_no_longer_than_they_are_long(claim: Claim, identity: Identity) -> None:
+    marks = "e" + "\u0301\u0316" * 100_000
+    with pytest.raises(StampError, match="combining marks"):
+        sign(Text(marks), claim, identity)
+    carrier = sign(Text("x"), claim, identity)[0].text[1:]
+    assert read(Text(marks + carrier)).state is State.INVALID
+    hostile = ["\ufeff" * 200_000, ("\ufeff" + "\ufe00" * 12) * 50_000, "<html>" + "<script" * 50_000]
+    for text in (*hostile, "<html><!--" * 50_000, "<html>" + "<link " * 50_000):
+        assert read(Text(text)).state in (State.NONE, State.INVALID)
+
+
 def test_only_what_leaves_as_a_file_carries_it_and_only_where_the_policy_says_so(
     keys: KeyRing, policy: PolicyRef
 ) -> None:
