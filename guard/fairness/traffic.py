@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Engine, func, select
 from guard.audit import merkle
 from guard.audit.leaf import parse_leaf
 from guard.audit.read import Reader
-from guard.audit.tree import parse_checkpoint
-from guard.errors import ConfigError
+from guard.audit.tree import VERIFY, parse_checkpoint
+from guard.errors import ConfigError, EvidenceError
 from guard.fairness.cells import Cells, Row, Values
 from guard.fairness.measures import TRAFFIC
 from guard.fairness.source import Chain, Source, period_of
@@ -53,16 +53,18 @@ def read(
     first = last = None
     for seq, at, leaf in _leaves(engine, KINDS, since, until):
         fields = parse_leaf(leaf) or {}
-        request = fields.get("request")
-        groups = request.get("groups") if isinstance(request, Mapping) else None
-        groups = groups if isinstance(groups, Mapping) else {}
-        declared.update(groups.keys())
-        cells.add(Row(groups, _values(fields, rulings.get(seq), continued.get(seq)), period_of(at[:10], period)))
+        try:
+            groups = (fields.get("request") or {}).get("groups") or {}
+            declared.update(groups.keys())
+            named = {name: value for name in attributes if isinstance(value := groups.get(name), str)}
+            cells.add(Row(named, _values(fields, rulings.get(seq), continued.get(seq)), period_of(at[:10], period)))
+            policy, model = fields.get("policy") or {}, fields.get("generator") or {}
+            source.policies[str(policy.get("name")), str(policy.get("version")), str(policy.get("digest"))] += 1
+            if model:
+                source.models[str(model.get("model")), str(model.get("weights") or "")] += 1
+        except (AttributeError, TypeError, KeyError, ValueError):  # not as genguard writes it
+            raise EvidenceError(f"entry {seq} cannot be read: {VERIFY}") from None
         chain.add(merkle.leaf_hash(leaf))
-        policy, model = fields.get("policy") or {}, fields.get("generator") or {}
-        source.policies[str(policy.get("name")), str(policy.get("version")), str(policy.get("digest"))] += 1
-        if model:
-            source.models[str(model.get("model")), str(model.get("weights") or "")] += 1
         first, last = at if first is None else first, at
         if cells.rows % _AT_ONCE == 0:
             progress(cells.rows, total)

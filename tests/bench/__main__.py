@@ -1,7 +1,8 @@
 """`make bench`: what the guard costs, as ratios measured side by side in one run.
 
 Rounds alternate between the two sides, so that a machine that slows down slows both; the table gives medians. The part
-`faults` is no measurement: it repeats what kills writers in the ordinary tests some thousand times. The part `peers` installs
+`faults` is no measurement: it repeats what kills writers in the ordinary tests some thousand times; `fairness-study` simulates
+what the figures of a fairness report promise. The part `peers` installs
 other libraries, in environments of their own under `.bench/`, and needs a package index the first time.
 """
 
@@ -21,7 +22,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, marks, peers, provenance, record
+from tests.bench import checks, copies, fairness, marks, peers, provenance, record, study
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -85,7 +86,7 @@ def faults() -> None:
 
 
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record, checks, copies, provenance, peers, faults, marks), or all."""
+    """Measure and print some parts, by the names below, or all."""
     with tempfile.TemporaryDirectory() as folder:
         made = {
             "flow": lambda: flow(Path(folder)),
@@ -93,8 +94,9 @@ def main(*parts: str) -> None:
             "checks": checks.lines,
             "copies": copies.lines,
             "provenance": provenance.lines,
+            "fairness": fairness.lines,
         }
-        whole = {"peers": peers.main, "faults": faults, "marks": marks.main}
+        whole = {"peers": peers.main, "faults": faults, "marks": marks.main, "fairness-study": study.main}
         for name in parts or [*made, *whole]:
             if name in whole:
                 whole[name]()

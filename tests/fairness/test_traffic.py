@@ -10,8 +10,9 @@ import pytest
 
 import guard
 from guard import review
+from guard.audit.draft import Draft
 from guard.audit.read import Reader
-from guard.errors import ConfigError
+from guard.errors import ConfigError, EvidenceError
 from guard.fairness import traffic
 from guard.fairness.cells import Cells
 from guard.types import Request, Text
@@ -90,6 +91,15 @@ def test_another_entry_is_another_digest_and_times_bound_what_is_read(tmp_path: 
     assert traffic.read(it.engine, ("sex",), until=later)[1].digest == source.digest
     with pytest.raises(ConfigError, match="no request was recorded"):
         traffic.read(it.engine, ("sex",), since=later)
+    it.engine.dispose()
+
+
+@pytest.mark.parametrize("fields", [{"results": ["?"]}, {"request": "?"}, {"policy": "?"}, {"items": {"output": "?"}}])
+def test_an_entry_that_is_not_as_it_was_written_is_named(tmp_path: Path, fields: dict[str, Any]) -> None:
+    it = planted.record(tmp_path, 1)
+    it.log.append([Draft("generation", "odd", fields, {})])
+    with pytest.raises(EvidenceError, match="entry 2 cannot be read: run  guard audit verify"):
+        traffic.read(it.engine, ("sex",))
     it.engine.dispose()
 
 
