@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from guard.errors import Blocked, GuardError, HeldForReview
     from guard.generators.scripted import ScriptedGenerator
     from guard.pipeline import Guard
+    from guard.provenance.inspector import Inspector, inspect
+    from guard.provenance.verdict import Inspection, Verdict
     from guard.types import (
         Action,
         Audio,
@@ -54,6 +56,8 @@ _HOMES = {
     "GuardError": "errors",
     "HeldForReview": "errors",
     "Image": "types",
+    "Inspection": "provenance.verdict",
+    "Inspector": "provenance.inspector",
     "Item": "types",
     "Outcome": "types",
     "Receipt": "types",
@@ -66,6 +70,8 @@ _HOMES = {
     "State": "types",
     "Status": "types",
     "Text": "types",
+    "Verdict": "provenance.verdict",
+    "inspect": "provenance.inspector",
 }
 
 __all__ = [
@@ -83,6 +89,8 @@ __all__ = [
     "GuardError",
     "HeldForReview",
     "Image",
+    "Inspection",
+    "Inspector",
     "Item",
     "Outcome",
     "Receipt",
@@ -95,7 +103,9 @@ __all__ = [
     "State",
     "Status",
     "Text",
+    "Verdict",
     "__version__",
+    "inspect",
 ]
 
 

@@ -21,6 +21,7 @@ from guard.keys import KeyRing
 from guard.ledger import Ledger
 from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
+from guard.provenance import fingerprint
 from guard.provenance.certs import configured_identity
 from guard.provenance.stamp import Stamper
 from guard.redactor import Redactor, redactor, reidentify
@@ -214,7 +215,7 @@ class Guard:
 
     def mark(self, request: Request, content: Content, generated: Generated) -> tuple[Content, Stamp]:
         """See `guard.flow.Services`."""
-        return self._stamper.stamp(
+        content, stamp = self._stamper.stamp(
             content,
             request_id=request.id,
             policy=PolicyRef(self.policy.name, self.policy.version, self.policy.digest),
@@ -222,6 +223,7 @@ class Guard:
             layers=generated.layers,
             prompt=request.prompt,
         )
+        return content, fingerprint.stamped(content, stamp)
 
     def record(self, deed: Deed) -> Outcome:
         """See `guard.flow.Services`."""

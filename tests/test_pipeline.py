@@ -154,7 +154,10 @@ def test_what_is_fine_is_released_stamped_and_recorded(make: Make) -> None:
     )
     assert outcome.raise_for_action() is outcome
     assert outcome.stamp is not None
-    assert [(layer.kind, layer.status) for layer in outcome.stamp.layers] == [("manifest", "applied")]
+    assert [(layer.kind, layer.status) for layer in outcome.stamp.layers] == [
+        ("manifest", "applied"),
+        ("fingerprint", "not_applicable"),
+    ]
     fields = leaf(g, outcome)
     assert fields["request"] == {"purpose": "chat", "groups": {"age": "40"}, "params": {}}
     assert fields["subject"] == g.ledger.log.vault.pseudonym("user:1")

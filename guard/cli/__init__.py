@@ -24,6 +24,7 @@ from guard.cli import (
     policy,
     review,
     run,
+    serve,
 )
 from guard.errors import CallerError, GuardError
 
@@ -41,6 +42,7 @@ check.register(app)
 calibrate.register(app)
 inspect.register(app)
 dashboard.register(app)
+serve.register(app)
 evidence.register(audit.app)
 erasure.register(audit.app)
 app.add_typer(policy.app, name="policy")

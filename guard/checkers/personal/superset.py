@@ -37,7 +37,9 @@ class Gate:
         self.always: set[int] = set()
         self._ascii, self._any, self._all = _Set(), _Set(), set(range(len(expressions)))
         for number, (expression, ignore_case) in enumerate(expressions):
-            if ignore_case and _FOLDED_OTHERWISE.search(expression):  # they match an I in a text, which RE2 would not see
+            if ignore_case and _FOLDED_OTHERWISE.search(
+                expression
+            ):  # they match an I in a text, which RE2 would not see
                 self.always.add(number)
                 continue
             for chosen, wide in ((self._ascii, False), (self._any, True)):
