@@ -153,12 +153,12 @@ RATE = 16_000
 
 
 def waves(seed: int, seconds: float = 8.0) -> Any:
-    chance, time = np.random.default_rng(seed), np.arange(int(seconds * RATE)) / RATE
-    sound = np.zeros_like(time)
-    for start in np.arange(0, seconds, 0.25):
+    chance, time = np.random.default_rng(seed), np.arange(RATE // 2) / RATE
+    sound = np.zeros(int(seconds * RATE) + len(time))
+    for start in range(0, int(seconds * RATE), RATE // 4):
         base = chance.uniform(200, 600) * chance.choice([1, 2])
-        decay = np.where((time >= start) & (time < start + 0.5), np.exp(-5 * (time - start)), 0)
-        sound += decay * sum(np.sin(2 * np.pi * base * part * time) / part for part in (1, 2, 3))
+        note = np.exp(-5 * time) * sum(np.sin(2 * np.pi * base * part * time) / part for part in (1, 2, 3))
+        sound[start : start + len(time)] += note
     return 0.7 * sound / np.abs(sound).max()
 
 
