@@ -30,7 +30,7 @@ def test_near_hashes_are_found_and_no_others(make: type[Hamming], size: int, see
 
 def test_without_faiss_numpy_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(neighbours.hamming(8), FaissScan)
-    monkeypatch.setattr(neighbours.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert isinstance(neighbours.hamming(8), Scan)
 
 
