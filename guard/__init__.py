@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         CheckResult,
         Content,
         Decision,
+        Document,
         Finding,
         Generated,
         Generator,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         State,
         Status,
         Text,
+        Video,
     )
 
 __version__ = VERSION
@@ -49,6 +51,7 @@ _HOMES = {
     "Checker": "types",
     "Content": "types",
     "Decision": "types",
+    "Document": "types",
     "Finding": "types",
     "Generated": "types",
     "Generator": "types",
@@ -71,6 +74,7 @@ _HOMES = {
     "Status": "types",
     "Text": "types",
     "Verdict": "provenance.verdict",
+    "Video": "types",
     "inspect": "provenance.inspector",
 }
 
@@ -82,6 +86,7 @@ __all__ = [
     "Checker",
     "Content",
     "Decision",
+    "Document",
     "Finding",
     "Generated",
     "Generator",
@@ -104,6 +109,7 @@ __all__ = [
     "Status",
     "Text",
     "Verdict",
+    "Video",
     "__version__",
     "inspect",
 ]

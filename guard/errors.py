@@ -84,7 +84,11 @@ class GenerationError(OperationError):
 
 
 class StampError(OperationError):
-    """A mark that the policy requires could not be made."""
+    """A mark that the policy requires could not be made; `reason` is a word for the record."""
+
+    def __init__(self, message: str, reason: str = "signing_failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class KeyFileError(OperationError):

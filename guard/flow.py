@@ -127,17 +127,21 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
     approved: int | None = earlier
     kind = "generation" if approved is None else "continuation"
 
-    asked = Item(request.prompt, Stage.INPUT, sources=request.sources)
-    [seen] = yield Call(services.look, ([asked],))
-    before = judge(policy, request, (asked,), tuple(seen))
+    # The prompt comes last: where conditions speak of the input, they mean it.
+    parts = (request.image, request.prompt) if request.image else (request.prompt,)
+    asked = tuple(Item(part, Stage.INPUT, sources=request.sources) for part in parts)
+    looked: list[list[CheckResult]] = yield Call(services.look, (asked,))
+    seen = tuple(result for results in looked for result in results)
+    before = judge(policy, request, asked, seen)
     if approved is None and before.decision.action >= Action.REVIEW:
         outcome: Outcome = yield Call(services.record, (Deed(kind, request, before, Stage.INPUT),))
         return outcome
 
     redactor: Redactor = (yield Call(services.redactor, (request,))) if needs_keys(policy) else Redactor()
     prompt = redactor.redacted(request.prompt, before.cuts(Stage.INPUT), Stage.INPUT)
+    image = redactor.covered(request.image, before.cuts(Stage.INPUT)) if request.image else None
     try:
-        generated: Generated = yield Generate(generator, replace(request, prompt=prompt))
+        generated: Generated = yield Generate(generator, replace(request, prompt=prompt, image=image))
     except Exception as error:
         yield Call(services.record_failure, (request, generator, error))
         raise
@@ -146,7 +150,7 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
     [checked] = yield Call(services.look, ([answer],))
     # A reviewer has ruled on the prompt, so only what the answer shows decides from here on.
     results = (*(seen if approved is None else ()), *redactor.foreign(checked, generated.content))
-    after = judge(policy, request, (asked, answer), results)
+    after = judge(policy, request, (*asked, answer), results)
     release, stamp, restored = None, None, 0
     if after.decision.action < Action.BLOCK:
         content = redactor.redacted(generated.content, after.cuts(Stage.OUTPUT), Stage.OUTPUT)
@@ -154,7 +158,7 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
         release, stamp = yield Call(services.mark, (request, content, generated))
         missing = missing_marks(policy, release, stamp)
         if missing:
-            after = judge(policy, request, (asked, answer), (*results, missing))
+            after = judge(policy, request, (*asked, answer), (*results, missing))
             release, stamp, restored = None, None, 0
     given = redactor.pseudonyms
     deed = Deed(
@@ -194,9 +198,7 @@ def needs_keys(policy: Policy) -> bool:
 
 def missing_marks(policy: Policy, content: Content, stamp: Stamp) -> CheckResult | None:
     """An error result naming the required marks that the content does not carry."""
-    required = (
-        policy.stamp.text if content.kind == "text" else policy.stamp.image if content.kind == "image" else frozenset()
-    )
+    required: frozenset[str] = getattr(policy.stamp, content.kind)
     made = {layer.kind: layer for layer in stamp.layers}
     reasons = []
     for kind in sorted(required):

@@ -135,7 +135,9 @@ class Ledger:
             "policy": self._policy_ref(),
             "error": type(error).__name__,
         }
-        bodies = {"prompt": request.prompt, "request": _sealed_request(request)}
+        bodies: dict[str, Content] = {"prompt": request.prompt, "request": _sealed_request(request)}
+        if request.image:
+            bodies["image"] = request.image
         self.log.append([Draft("failure", request.id, fields, bodies, self._subject(request))])
 
     def _subject(self, request: Request) -> str | None:
@@ -169,7 +171,7 @@ class Ledger:
     def _require_same(self, entry: Entry, request: Request) -> None:
         if entry.kind == "check":
             raise IdempotencyConflict(f"request id {request.id} belongs to a check; use a fresh id")
-        recorded = [self.reader.body(entry.seq, role) for role in ("prompt", "request")]
+        recorded = [self.reader.body(entry.seq, role) for role in ("prompt", "request")]  # which names the image
         given = [request.prompt, _sealed_request(request)]
         if any(old is not None and old != new for old, new in zip(recorded, given, strict=True)):
             raise IdempotencyConflict(
@@ -262,8 +264,12 @@ def _scalars(values: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _sealed_request(request: Request) -> Text:
-    sealed = {**_request_data(request), "requester": request.requester, "params": dict(request.params)}
-    return _text({**sealed, "sources": list(request.sources)} if request.sources else sealed)
+    sealed: dict[str, JSON] = {**_request_data(request), "requester": request.requester, "params": dict(request.params)}
+    if request.sources:
+        sealed["sources"] = list(request.sources)
+    if request.image:
+        sealed["image"] = request.image.digest
+    return _text(sealed)
 
 
 def _text(value: JSON) -> Text:
@@ -281,6 +287,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
     bodies: dict[str, Content | None] = {
         "prompt": deed.request.prompt if deed.kind != "check" or deed.request.prompt != deed.output else None,
         "request": _sealed_request(deed.request),
+        "image": deed.request.image,
         "output": deed.output,
         "release": deed.release,
         "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,

@@ -16,13 +16,14 @@ from guard.digest import JSON, canonical
 from guard.errors import CallerError
 from guard.flow import Deed, Flow, adrive, drive, examination, generation, needs_keys
 from guard.generators.adapt import adapt
+from guard.generators.function import FunctionGenerator
 from guard.isolate import Workers
 from guard.keys import KeyRing
 from guard.ledger import Ledger
 from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
 from guard.provenance import fingerprint
-from guard.provenance.certs import configured_identity
+from guard.provenance.certs import SigningService, configured_identity, identity_from_service
 from guard.provenance.stamp import Stamper
 from guard.redactor import Redactor, redactor, reidentify
 from guard.types import (
@@ -30,6 +31,7 @@ from guard.types import (
     Content,
     Generated,
     Generator,
+    Image,
     Item,
     Outcome,
     PolicyRef,
@@ -40,7 +42,7 @@ from guard.types import (
     new_id,
 )
 
-REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups", "tenant", "sources"})
+REQUEST_FIELDS = frozenset({"id", "requester", "purpose", "groups", "tenant", "sources", "image"})
 DEFAULT_POLICY = "default"
 THREADS = 64  # that wait for event loops: as many callers share a commit
 
@@ -49,8 +51,9 @@ class Guard:
     """Everything that stands around a generation call. Share one between threads; close it, or use it in `with`.
 
     `policy` is a file, a folder, the name of a shipped policy, or plain data; `store` a database URL; `home` the folder of
-    keys and cache; `c2pa_chain` and `c2pa_key` the PEM files of whoever signs images. What is not given comes from the
-    environment (GUARD_POLICY, GUARD_STORE, …), then `guard.toml`, then the defaults.
+    keys and cache; `c2pa_chain` and `c2pa_key` the PEM files of whoever signs credentials, `c2pa_service` a service that
+    signs them with a key of its own. What is not given comes from the environment (GUARD_POLICY, GUARD_STORE, …), then
+    `guard.toml`, then the defaults.
     `model` is what `generate` runs: anything that `wrap` takes.
     """
 
@@ -62,6 +65,7 @@ class Guard:
         home: str | Path | None = None,
         c2pa_chain: str | Path | None = None,
         c2pa_key: str | Path | None = None,
+        c2pa_service: SigningService | None = None,
         model: Any = None,
         tokenizer: Any = None,
         clock: Callable[[], datetime] = utcnow,
@@ -70,6 +74,8 @@ class Guard:
         self.settings = settings.load(store=store, home=home, policy=path, c2pa_chain=c2pa_chain, c2pa_key=c2pa_key)
         # Read at once: later a mistake would show only as images that are withheld.
         signer = configured_identity(*self.settings.signer) if self.settings.signer else None
+        if c2pa_service is not None:
+            signer = identity_from_service(c2pa_service)
         source = policy if isinstance(policy, Mapping) else resolve(self.settings.policy or DEFAULT_POLICY)
         effective = document(load_model(source))
         self.policy = from_document(effective)
@@ -84,7 +90,13 @@ class Guard:
             **self.settings.log_options,
         )
         self._workers = Workers(self.policy.checkers, home=self.settings.home, chain=self.settings.c2pa_chain)
-        self._stamper = Stamper(self.keys, signer=signer)
+        self._stamper = Stamper(
+            self.keys,
+            self.policy.stamp,
+            signer=signer,
+            authority=self.settings.authority_spec,
+            record=self.settings.origin,
+        )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")  # for event loops; started when needed
         self._generator = self._adapted(model, tokenizer, None) if model is not None else None
 
@@ -93,8 +105,8 @@ class Guard:
     def generate(self, request: Request | Content | str, **fields: Any) -> Outcome:
         """Run the whole flow and return what happened; a blocked or held result is data, not an exception.
 
-        `fields` (id, requester, purpose, groups, tenant, sources; the rest are parameters of the model) go with a bare prompt.
-        The same request id gives the same outcome, once: a second call generates nothing.
+        `fields` (id, requester, purpose, groups, tenant, sources, image; the rest are parameters of the model) go with a bare
+        prompt. The same request id gives the same outcome, once: a second call generates nothing.
         """
         return drive(generation(self, as_request(request, fields), self._required_model()))
 
@@ -121,6 +133,17 @@ class Guard:
         if self._generator is None:
             raise CallerError("this Guard has no model: give Guard(model=…), or wrap one with guard.wrap(…)")
         return self._generator
+
+    def stamp(
+        self, content: Content | str, *, model: str, prompt: Content | str | None = None, **fields: Any
+    ) -> Outcome:
+        """Guard what `model` made elsewhere as if it were made here now: it is checked, decided on, stamped and recorded.
+
+        A text counts as a file that leaves (`stamp: exports` in the policy). `fields` as for `generate`.
+        """
+        made = Generated(as_content(content), {"model": model, "library": "elsewhere"}, export=True)
+        request = as_request(prompt if prompt is not None else "", fields)
+        return drive(generation(self, request, FunctionGenerator(lambda *_, **__: made, name=model)))
 
     # --- checking what was made elsewhere --------------------------------------------------------------------------
 
@@ -222,6 +245,8 @@ class Guard:
             generator=generated.facts,
             layers=generated.layers,
             prompt=request.prompt,
+            source=request.image,
+            export=generated.export,
         )
         return content, fingerprint.stamped(content, stamp)
 
@@ -279,6 +304,7 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
         groups=fields.get("groups") or {},
         tenant=fields.get("tenant"),
         sources=as_sources(fields.get("sources") or ()),
+        image=fields.get("image"),
     )
     return _recordable(made)
 
@@ -286,7 +312,12 @@ def as_request(request: Request | Content | str, fields: Mapping[str, Any]) -> R
 def _recordable(request: Request) -> Request:
     """The request, if the record can hold it: better said before the model runs than after."""
     if not isinstance(request.prompt, Content):
-        raise CallerError(f"a prompt is a str, or guard.Text, Image or Audio, not {type(request.prompt).__name__}")
+        raise CallerError(
+            f"a prompt is a str, or guard.Text, Image or other content, not {type(request.prompt).__name__}"
+        )
+    start: object = request.image
+    if start is not None and not (isinstance(start, Image) and isinstance(request.prompt, Text)):
+        raise CallerError("an image to start from is a guard.Image, beside a prompt that is text")
     if not isinstance(request.groups, Mapping):
         raise CallerError("groups must be a mapping of names to text")
     words = {f"groups[{name!r}]": group for name, group in request.groups.items()}

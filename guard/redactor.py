@@ -82,14 +82,9 @@ class Redactor:
         return self._pseudonyms.table
 
     def redacted(self, content: Content, cuts: Sequence[Redaction | Cover], stage: Stage) -> Content:
-        """Text without what has to go; an image with parts covered: blurred by the operator `mask`, else filled."""
-        if isinstance(content, Image) and cuts:
-            parts = [cut for cut in cuts if isinstance(cut, Cover)]
-            filled, blurred = (
-                [Region(*cut.region) for cut in parts if (cut.operator.name == "mask") is blur]
-                for blur in (False, True)
-            )
-            return pictures.covered(content, filled, blurred)
+        """Text without what has to go; an image with those parts covered."""
+        if isinstance(content, Image):
+            return self.covered(content, cuts)
         if not isinstance(content, Text) or not cuts:
             return content
         in_json = False
@@ -103,6 +98,16 @@ class Redactor:
             return self._put(self._keys, cut, meant(value, in_json=in_json), stage)
 
         return Text(redact(content.text, [cut for cut in cuts if isinstance(cut, Redaction)], put))
+
+    def covered(self, image: Image, cuts: Sequence[Redaction | Cover]) -> Image:
+        """An image with the parts that have to go filled, or blurred by the operator `mask`; as it is where there are none."""
+        parts = [cut for cut in cuts if isinstance(cut, Cover)]
+        if not parts:
+            return image
+        filled, blurred = (
+            [Region(*cut.region) for cut in parts if (cut.operator.name == "mask") is blur] for blur in (False, True)
+        )
+        return pictures.covered(image, filled, blurred)
 
     def _put(self, keys: Keys, cut: Redaction, value: str, stage: Stage) -> str:
         if cut.operator.name == "hash":

@@ -9,9 +9,17 @@ import enum
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from guard.digest import JSON, label
+from guard.content import Audio as Audio
+from guard.content import Content as Content
+from guard.content import Document as Document
+from guard.content import Image as Image
+from guard.content import Media as Media
+from guard.content import Text as Text
+from guard.content import Video as Video
+from guard.content import content_from as content_from
+from guard.digest import JSON
 from guard.errors import Blocked, HeldForReview
 from guard.operators import LABEL, Operator
 
@@ -66,68 +74,6 @@ class Ack(enum.StrEnum):
     WITNESSED = "witnessed"
 
 
-# --- content -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Plain text."""
-
-    text: str
-    kind: ClassVar[str] = "text"
-    media_type: ClassVar[str] = "text/plain"
-
-    @property
-    def data(self) -> bytes:
-        """UTF-8; lone surrogates are kept, so that nothing is lost on the way into the record."""
-        return self.text.encode("utf-8", "surrogatepass")
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An encoded image."""
-
-    data: bytes = field(repr=False)
-    media_type: str = "image/png"
-    kind: ClassVar[str] = "image"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """An encoded sound."""
-
-    data: bytes = field(repr=False)
-    media_type: str = "audio/wav"
-    kind: ClassVar[str] = "audio"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
-
-
-Content = Text | Image | Audio
-
-
-def content_from(media_type: str, data: bytes) -> Content:
-    """Rebuild content from what the record stores."""
-    if media_type.startswith("image/"):
-        return Image(data, media_type)
-    if media_type.startswith("audio/"):
-        return Audio(data, media_type)
-    return Text(data.decode("utf-8", "surrogatepass"))
-
-
 def new_id() -> str:
     """A fresh random identifier."""
     return str(uuid.uuid4())
@@ -139,6 +85,7 @@ class Request:
 
     `tenant` is whom the caller works for, where one deployment serves several. `groups` are demographic tags that the
     caller declares (for fairness reports); nothing infers them. `sources` are texts of data that the answer must keep to.
+    `image` is what an image-to-image model starts from; it is checked like the prompt, and keeps its credential.
     """
 
     prompt: Content
@@ -149,6 +96,7 @@ class Request:
     groups: Mapping[str, str] = field(default_factory=dict)
     tenant: str | None = None
     sources: tuple[str, ...] = ()
+    image: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +211,20 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class StampSpec:
-    """Which marks what is released must carry. A required mark that cannot be made withholds the content."""
+    """Which marks what is released must carry. A required mark that cannot be made withholds the content.
+
+    `timestamp` says whether credentials must carry the time of an authority: required, preferred or none. `exports` says where
+    a text that leaves as a file has its manifest: embedded or beside.
+    """
 
     text: frozenset[str] = frozenset({"manifest"})
     image: frozenset[str] = frozenset({"manifest"})
+    audio: frozenset[str] = frozenset({"manifest"})
+    video: frozenset[str] = frozenset({"manifest"})
+    document: frozenset[str] = frozenset({"manifest"})
     watermark: bool = True
+    timestamp: str = "none"
+    exports: str = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,11 +278,15 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a generator made, with the facts that the record keeps (model, revision, weight digest, device, seed, …)."""
+    """What a generator made, with the facts that the record keeps (model, revision, weight digest, device, seed, …).
+
+    `export` says of a text that it leaves as a file of its own, which may carry its credential itself.
+    """
 
     content: Content
     facts: Mapping[str, JSON] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
+    export: bool = False
 
 
 @runtime_checkable

@@ -144,7 +144,8 @@ def test_a_call_that_is_interrupted_is_not_a_failure_of_the_model(make: Make) ->
             [("manifest", "not_applicable"), ("watermark", "failed")],
             "manifest: it broke; watermark: it broke",
         ),
-        (Audio(b""), [], None),  # no mark is required of sound yet
+        (Audio(b""), [], "manifest: not made for this content"),
+        (Audio(b""), [("manifest", "applied")], None),
     ],
 )
 def test_marks_that_are_required_and_missing(

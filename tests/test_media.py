@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from guard.errors import ContentError
 from guard.media import content_of, media_type
-from guard.types import Audio, Content, Image, Text, content_from
+from guard.types import Audio, Content, Document, Image, Text, Video, content_from
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,20 @@ from guard.types import Audio, Content, Image, Text, content_from
         (b"RIFF1234WAVE", "audio/wav"),
         (b"fLaC", "audio/flac"),
         (b"ID3\x04", "audio/mpeg"),
+        (b"II*\0", "image/tiff"),
+        (b"\0\0\0\x20ftypavif", "image/avif"),
+        (b"\0\0\0\x20ftypM4A ", "audio/mp4"),
+        (b"\0\0\0\x20ftypisom", "video/mp4"),
+        (b"\0\0\0\x20ftypqt  ", "video/quicktime"),
+        (b"%PDF-1.7", "application/pdf"),
     ],
 )
 def test_kinds(start: bytes, kind: str) -> None:
     content = content_of(start + b"rest")
     assert media_type(start) == kind
     assert content.media_type == kind
-    assert isinstance(content, Image if kind.startswith("image/") else Audio)
+    family = {"image": Image, "audio": Audio, "video": Video, "application": Document}
+    assert isinstance(content, family[kind.partition("/")[0]])
     assert content_from(kind, content.data) == content
 
 

@@ -25,6 +25,7 @@ from guard.cli import (
     review,
     run,
     serve,
+    stamp,
 )
 from guard.errors import CallerError, GuardError
 
@@ -39,6 +40,7 @@ app = typer.Typer(
 demo.register(app)
 run.register(app)
 check.register(app)
+stamp.register(app)
 calibrate.register(app)
 inspect.register(app)
 dashboard.register(app)

@@ -21,6 +21,7 @@ from guard.cli.options import (
     read_text,
 )
 from guard.errors import ConfigError
+from guard.types import Outcome
 
 
 def register(app: typer.Typer) -> None:
@@ -74,10 +75,8 @@ def run(
         fields = {"id": request_id, "requester": requester, "purpose": purpose, "tenant": tenant, **params}
         fields["sources"] = [read_text(source) for source in sources or ()]
         outcome = wrapped(asked, **fields)
-    if out is not None and outcome.content is not None:
-        save(outcome.content.data, out)
-        if outcome.stamp and outcome.stamp.manifest:
-            save(outcome.stamp.manifest.encode(), out.with_name(out.name + ".stamp.json"))
+    if out is not None:
+        save_released(outcome, out)
     if as_json:
         show.print_json(outcome_data(outcome))
     else:
@@ -96,6 +95,14 @@ def load_generator(model: str, *, revision: str | None, device: str | None, wate
     if (Path(model) / "model_index.json").is_file():
         return ImageGenerator(load_image(model, revision=revision, device=device))
     return TextGenerator(load_text(model, revision=revision, device=device), watermark_key=watermark_key)
+
+
+def save_released(outcome: Outcome, path: Path) -> None:
+    """Write what was released, and the manifest of a text beside it."""
+    if outcome.content is not None:
+        save(outcome.content.data, path)
+        if outcome.stamp and outcome.stamp.manifest:
+            save(outcome.stamp.manifest.encode(), path.with_name(path.name + ".stamp.json"))
 
 
 def save(data: bytes, path: Path) -> None:

@@ -33,6 +33,7 @@ def serve(
     from guard.gateway.inspection import Provenance
     from guard.gateway.limits import Limits
     from guard.provenance.inspector import Inspector
+    from guard.provenance.watermark.image import ALGORITHM
 
     try:
         import uvicorn
@@ -40,7 +41,7 @@ def serve(
         raise MissingExtra("The service", "gateway") from error
     local = _is_local(address)
     with Inspector.open(settings.load(store=store, home=home)) as inspector:
-        routes = Provenance(inspector, Limits(per_minute=rate), algorithm=None).routes()
+        routes = Provenance(inspector, Limits(per_minute=rate), algorithm=ALGORITHM).routes()
         app = make_app(routes, hosts=LOCAL if local else ("*",))
         typer.echo(f"genguard's service: http://{address}:{port}  (Ctrl+C ends it)", err=True)
         if not local:

@@ -35,9 +35,9 @@ _ID_LONGEST = 200
 
 
 class Provenance:
-    """The routes over one inspector. `algorithm` is the C2PA name of our image marks; None where there are none."""
+    """The routes over one inspector. `algorithm` is the C2PA name of the image marks."""
 
-    def __init__(self, inspector: Inspector, limits: Limits, *, algorithm: str | None) -> None:
+    def __init__(self, inspector: Inspector, limits: Limits, *, algorithm: str) -> None:
         self._inspector, self._limits, self._algorithm = inspector, limits, algorithm
         self._rates, self._turns = Rates(limits), Turns(limits)
 
@@ -88,7 +88,7 @@ class Provenance:
         else:
             fields = dict(request.query_params)
         value = fields.get("value")
-        if self._algorithm is None or fields.get("alg") != self._algorithm or not isinstance(value, str):
+        if fields.get("alg") != self._algorithm or not isinstance(value, str):
             raise Refused(
                 400, "unsupported", "name a supported algorithm and its value: see /services/supportedAlgorithms"
             )
@@ -124,8 +124,7 @@ class Provenance:
 
     async def algorithms(self, _request: Request) -> Response:
         """What `/matches/byBinding` takes. Fingerprints are looked for by content only."""
-        marks: list[JSON] = [{"alg": self._algorithm}] if self._algorithm else []
-        return _json({"watermarks": marks, "fingerprints": []})
+        return _json({"watermarks": [{"alg": self._algorithm}], "fingerprints": []})
 
     # --- what the record holds -------------------------------------------------------------------------------------------
 

@@ -10,11 +10,14 @@ from typing import Any
 
 from guard import media
 from guard.errors import CallerError, ContentError
-from guard.types import Audio, Content, Generated, Image, Request, Text
+from guard.types import Content, Generated, Image, Request, Text
 
 
 class FunctionGenerator:
-    """Calls `function(prompt, **request.params)`. The prompt is `str` for text, else the content object."""
+    """Calls `function(prompt, **request.params)`, with `image=` where the request starts from one (a `guard.Image`).
+
+    The prompt is `str` for text, else the content object.
+    """
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         target = function.func if isinstance(function, functools.partial) else function
@@ -27,7 +30,8 @@ class FunctionGenerator:
     def generate(self, request: Request) -> Generated | Awaitable[Generated]:
         """Call the function; a coroutine comes back as one."""
         prompt = request.prompt.text if isinstance(request.prompt, Text) else request.prompt
-        made = self.function(prompt, **request.params)
+        further = {"image": request.image} if request.image else {}
+        made = self.function(prompt, **further, **request.params)
         return self._later(made) if inspect.isawaitable(made) else self._generated(made)
 
     async def _later(self, made: Awaitable[Any]) -> Generated:
@@ -41,7 +45,7 @@ class FunctionGenerator:
 
 def as_content(made: Any) -> Content:
     """Text, bytes, a PIL image or content as content. Raises ContentError for anything else."""
-    if isinstance(made, Text | Image | Audio):
+    if isinstance(made, Content):
         return made
     if isinstance(made, str):
         return Text(made)
@@ -51,6 +55,4 @@ def as_content(made: Any) -> Content:
         buffer = io.BytesIO()
         made.save(buffer, "PNG")
         return Image(buffer.getvalue(), "image/png")
-    raise ContentError(
-        f"the callable returned {type(made).__name__}; return str, bytes, a PIL image, or guard.Text, Image or Audio"
-    )
+    raise ContentError(f"the callable returned {type(made).__name__}; return str, bytes, a PIL image, or guard content")

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from guard import models
+from guard import models, pictures
 from guard.digest import JSON
 from guard.errors import ConfigError, GenerationError
 from guard.generators.prompt import is_unicode, prompt_text
@@ -17,11 +17,11 @@ from guard.quiet import quiet
 from guard.types import Generated, Image, Request
 
 MAX_SIDE = 8192
-_PARAMS = ("num_inference_steps", "guidance_scale", "height", "width", "seed", "negative_prompt")
+_PARAMS = ("num_inference_steps", "guidance_scale", "height", "width", "strength", "seed", "negative_prompt")
 
 
 class ImageGenerator:
-    """One text-to-image pipeline behind the Generator protocol; calls from several threads take turns."""
+    """One pipeline that draws from text, or from text and an image; calls from several threads take turns."""
 
     def __init__(self, model: ImageModel) -> None:
         self.model = model
@@ -35,13 +35,14 @@ class ImageGenerator:
         """Draw the prompt as PNG. Raises ConfigError for a request that cannot be met, GenerationError when the model fails."""
         prompt = prompt_text(request.prompt)
         params = parse_params(request.params, self._accepted)
+        start = self._start(request.image)
         seed = params.pop("seed", None)
         seed = secrets.randbits(63) if seed is None else seed
         try:
             with self._turn, quiet():
                 source = models.random_generator(seed)
                 truncated = self._truncated(prompt)  # a tokenizer is set up anew for each use, so it needs the turn too
-                made = self.model.pipeline(prompt=prompt, generator=source, output_type="pil", **params)
+                made = self.model.pipeline(prompt=prompt, generator=source, output_type="pil", **start, **params)
         except (
             RuntimeError,
             ValueError,
@@ -65,6 +66,17 @@ class ImageGenerator:
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
         return Generated(Image(buffer.getvalue(), "image/png"), facts)
+
+    def _start(self, image: Image | None) -> dict[str, Any]:
+        """What the pipeline starts from, as it takes it."""
+        if image is None:
+            return {}
+        if "image" not in self._accepted:
+            raise ConfigError(
+                f"{self.name} draws from text alone: leave the image out, or use an image-to-image pipeline"
+            )
+        [frame] = pictures.frames(image, max_frames=1)
+        return {"image": frame.convert("RGB")}
 
     def _truncated(self, prompt: str) -> bool:
         """Whether no text encoder of the pipeline reads the whole prompt."""
@@ -99,6 +111,8 @@ def _valid(name: str, value: JSON) -> bool:
         return isinstance(value, str) and is_unicode(value)
     if isinstance(value, bool):
         return False
+    if name == "strength":
+        return isinstance(value, int | float) and 0 < value <= 1
     if name == "guidance_scale":
         return isinstance(value, int | float) and 0 <= value <= 100
     if not isinstance(value, int):
@@ -111,6 +125,7 @@ def _valid(name: str, value: JSON) -> bool:
 _WANTED = {
     "num_inference_steps": "a whole number from 1 to 1000",
     "guidance_scale": "a number from 0 to 100",
+    "strength": "a number above 0, up to 1",
     "height": f"a multiple of 8, up to {MAX_SIDE}",
     "width": f"a multiple of 8, up to {MAX_SIDE}",
     "seed": "a whole number from 0, below 2^63",

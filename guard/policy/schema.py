@@ -144,7 +144,16 @@ class StampModel(_Strict):
 
     text: list[LayerName] = Field(["manifest"])
     image: list[LayerName] = Field(["manifest"])
+    audio: list[LayerName] = Field(["manifest"])
+    video: list[LayerName] = Field(["manifest"])
+    document: list[LayerName] = Field(["manifest"])
     watermark: bool = Field(True, description="ask local text models to watermark their tokens")
+    timestamp: Literal["required", "preferred", "none"] = Field(
+        "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
+    )
+    exports: Literal["embedded", "beside"] = Field(
+        "embedded", description="where a text that leaves as a file has its manifest; chat answers have it beside them"
+    )
 
 
 class ReviewModel(_Strict):
@@ -198,13 +207,18 @@ def _stages(names: list[StageName]) -> frozenset[Stage]:
     return frozenset(Stage(name) for name in names)
 
 
+_LATER_MARKS = ("audio", "video", "document", "timestamp", "exports")
+
+
 def document(model: PolicyModel) -> dict[str, Any]:
     """The effective policy as plain data: what the digest covers and the record stores."""
     data = model.model_dump(mode="json", exclude={"extends"})
-    if (
-        model.record == RecordModel()
-    ):  # policies that do not speak of it keep the digest that they had before it existed
+    # Policies that do not speak of what came later keep the digest that they had before it existed.
+    if model.record == RecordModel():
         del data["record"]
+    for name in _LATER_MARKS:
+        if getattr(model.stamp, name) == StampModel.model_fields[name].default:
+            del data["stamp"][name]
     for rule in data["rules"]:
         if rule["operator"] is None:
             del rule["operator"]
@@ -251,7 +265,16 @@ def to_policy(model: PolicyModel) -> Policy:
         ),
         on_error=Action[model.on_error.upper()],
         otherwise=Action[model.otherwise.upper()],
-        stamp=StampSpec(frozenset(model.stamp.text), frozenset(model.stamp.image), model.stamp.watermark),
+        stamp=StampSpec(
+            text=frozenset(model.stamp.text),
+            image=frozenset(model.stamp.image),
+            audio=frozenset(model.stamp.audio),
+            video=frozenset(model.stamp.video),
+            document=frozenset(model.stamp.document),
+            watermark=model.stamp.watermark,
+            timestamp=model.stamp.timestamp,
+            exports=model.stamp.exports,
+        ),
         review_within=model.review.within,
         acks={Action[name.upper()]: Ack(ack) for name, ack in model.record.wait_for if ack != Ack.SEQUENCED},
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -50,9 +52,24 @@ def utcnow() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+class SigningService(Protocol):
+    """Whoever holds a private key and signs with it, such as a key management service. Threads may call it at once.
+
+    `chain` is PEM, the signer's certificate first. `sign` gets the bytes (not their digest) and gives the signature as COSE has
+    it. For EC keys: r and s after each other, each as long as the curve (P-256: 64 bytes in all, with SHA-256; P-384 with
+    SHA-384; P-521 with SHA-512), not the ASN.1 that most services give. For RSA keys: PSS with SHA-256 and 32 bytes of salt.
+    For Ed25519: 64 bytes. What it raises is logged, and the mark counts as failed.
+    """
+
+    chain: str
+
+    def sign(self, data: bytes) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who signs: a certificate chain (PEM, signer first), its private key (PKCS 8 PEM) and the algorithm's C2PA name."""
+    """Who signs: a certificate chain (PEM, signer first), the algorithm's C2PA name, and the private key (PKCS 8 PEM) or the
+    service that holds it."""
 
     chain: str = field(repr=False)
     key: str = field(repr=False)
@@ -60,6 +77,7 @@ class Identity:
     expires: dt.datetime
     fingerprint: str
     development: bool = False
+    service: SigningService | None = field(default=None, repr=False)
 
 
 def development_identity(keys: KeyRing, *, now: Clock = utcnow) -> Identity:
@@ -102,6 +120,13 @@ def identity_from_files(chain: Path, key: Path, *, now: Clock = utcnow) -> Ident
     return _identity(private, certificates)
 
 
+def identity_from_service(service: SigningService, *, now: Clock = utcnow) -> Identity:
+    """A signer whose key stays with a service. Raises KeyFileError for a chain that cannot serve."""
+    source = Path("the service's chain")
+    certificates = _checked_chain(service.chain.encode(), source, now())
+    return _identity(service, certificates)
+
+
 def configured_identity(chain: Path, key: Path, *, now: Clock = utcnow) -> Identity:
     """The signer that the settings name. Raises ConfigError naming the setting that cannot serve."""
     with _setting("c2pa_chain"):
@@ -120,6 +145,20 @@ def configured_anchors(chain: Path | None) -> list[str]:
     with _setting("c2pa_chain"):
         certificates = _certificates(_bytes(chain), chain)
     return [_pem(certificates[min(1, len(certificates) - 1)])]
+
+
+def begins_later(data: bytes, serial: str | None, now: dt.datetime) -> bool:
+    """Whether the certificate with this number, which lies somewhere in `data`, is not valid yet: the C2PA library calls it
+    expired. Where a format cuts its data into pieces it is not found, and so not told apart."""
+    for match in re.finditer(rb"\x30\x82(..)", data, re.DOTALL):
+        end = match.start() + 4 + int.from_bytes(match[1], "big")
+        try:
+            certificate = x509.load_der_x509_certificate(data[match.start() : end])
+        except ValueError:
+            continue
+        if str(certificate.serial_number) == serial:
+            return certificate.not_valid_before_utc > now
+    return False
 
 
 def read_anchors(path: Path) -> str:
@@ -259,7 +298,11 @@ def _own_key(path: Path) -> _Key:
 
 
 def _own_chain(path: Path, now: dt.datetime) -> list[x509.Certificate]:
-    certificates = _certificates(_bytes(path), path)
+    return _checked_chain(_bytes(path), path, now)
+
+
+def _checked_chain(data: bytes, path: Path, now: dt.datetime) -> list[x509.Certificate]:
+    certificates = _certificates(data, path)
     for certificate, issuer in pairwise(certificates):
         try:
             certificate.verify_directly_issued_by(issuer)
@@ -285,21 +328,26 @@ def _check_signer(leaf: x509.Certificate, path: Path, now: dt.datetime) -> None:
         raise KeyFileError(f"the signer in {path} lacks an extended key usage for content: have one of {wanted} issued")
 
 
-def _identity(key: _Key, chain: list[x509.Certificate], *, development: bool = False) -> Identity:
+def _identity(key: _Key | SigningService, chain: list[x509.Certificate], *, development: bool = False) -> Identity:
     return Identity(
         chain="".join(map(_pem, chain)),
-        key=_key_pem(key),
-        algorithm=_algorithm(key),
+        key=_key_pem(key) if isinstance(key, _Key) else "",
+        algorithm=_algorithm(chain[0].public_key()),
         expires=chain[0].not_valid_after_utc,
         fingerprint=label(chain[0].public_bytes(serialization.Encoding.DER)),
         development=development,
+        service=None if isinstance(key, _Key) else key,
     )
 
 
-def _algorithm(key: _Key) -> str:
-    if isinstance(key, ec.EllipticCurvePrivateKey):
+def _algorithm(key: CertificatePublicKeyTypes) -> str:
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size in _CURVES:
         return _CURVES[key.key_size]
-    return "ed25519" if isinstance(key, ed25519.Ed25519PrivateKey) else "ps256"
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "ed25519"
+    if isinstance(key, rsa.RSAPublicKey):
+        return "ps256"
+    raise KeyFileError("the signer's key cannot sign credentials: use an EC P-256/384/521, an Ed25519 or an RSA key")
 
 
 def _spki(key: CertificatePublicKeyTypes) -> bytes:

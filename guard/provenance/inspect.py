@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from guard.audit.read import Entry, Reader
@@ -16,12 +17,12 @@ from guard.digest import JSON, label
 from guard.errors import ContentError, EvidenceError, MissingExtra
 from guard.keys import KeyRing
 from guard.media import content_of
-from guard.provenance import credentials, manifest
+from guard.provenance import credentials, manifest, wrapped
 from guard.provenance.certs import development_anchor
 from guard.provenance.registry import Hit, Registry
 from guard.provenance.stamp import MANIFEST
 from guard.provenance.verdict import Evidence, Inspection, Mark, Named, Verdict, conclude
-from guard.types import Content, Image, Text
+from guard.types import Content, Image, Media, Text
 
 MAX_ENTRIES = 10
 MADE_HERE = ("release", "output")
@@ -111,10 +112,14 @@ def _cheap(
     public_keys: Sequence[str],
 ) -> Iterator[Looked]:
     if content is None:
-        yield Evidence("file", "unknown", "It is no image, sound or UTF-8 text of a known format."), ()
-    if isinstance(content, Image):
-        yield _credential(content, [*anchors, *_own_anchors(keys)]), ()
+        yield Evidence("file", "unknown", "It is no image, sound, film, document or UTF-8 text of a known format."), ()
+    trusted = [*anchors, *_own_anchors(keys)]
+    if isinstance(content, Media):
+        yield _credential(partial(credentials.read, content, trusted)), ()
     if isinstance(content, Text):
+        within = _credential(partial(wrapped.read, content, trusted))
+        if within.status != credentials.State.NONE.value:  # most texts cannot carry one
+            yield within, ()
         yield _manifest(content, sidecar, [*public_keys, *_own_public_keys(keys)]), ()
         yield _watermark(content, watermark), ()
     yield _record(content, data, reader)
@@ -140,7 +145,8 @@ _CREDENTIAL = {
     credentials.State.TRUSTED: "Its credential is intact, and its signer is trusted here.",
     credentials.State.VALID: "Its credential is intact; its signer is not known here.",
     credentials.State.EXPIRED: "Its credential is intact; its signer's certificate has expired, and it has no time stamp.",
-    credentials.State.INVALID: "Its credential does not hold: the image or the credential was changed.",
+    credentials.State.NOT_YET_VALID: "Its credential is intact; its signer's certificate is not valid yet.",
+    credentials.State.INVALID: "Its credential does not hold: the file or the credential was changed.",
     credentials.State.CONTRADICTED: "Its credential is intact, but what it was made from carries one that does not hold.",
     credentials.State.NONE: "It carries no credential.",
 }
@@ -152,9 +158,9 @@ _TEXT = {
 }
 
 
-def _credential(image: Image, anchors: Sequence[str]) -> Evidence:
+def _credential(read: Callable[[], credentials.Credential]) -> Evidence:
     try:
-        found = credentials.read(image, anchors)
+        found = read()
     except ContentError as error:
         return Evidence("credential", "unreadable", f"It cannot be read: {error}.")
     except MissingExtra as error:
@@ -163,7 +169,7 @@ def _credential(image: Image, anchors: Sequence[str]) -> Evidence:
     if "manifest.remote" in found.problems:
         message = "Its credential lies on a server; it was not fetched."
     if found.ai_generated and found.state not in (credentials.State.INVALID, credentials.State.NONE):
-        message += " It says that AI made the image."
+        message += " It says that AI made it."
     details: dict[str, JSON] = {
         "signer": found.signer,
         "generator": found.generator,

@@ -14,14 +14,31 @@ from guard.errors import ConfigError
 from guard.keys import KeyRing
 from guard.provenance import certs
 from guard.provenance import inspect as looks
-from guard.provenance.inspect import Detector
+from guard.provenance.inspect import Detector, Found
 from guard.provenance.registry import Registry
 from guard.provenance.verdict import Inspection, Mark
+from guard.provenance.watermark import key_ring
 from guard.settings import Settings
 from guard.store.engine import open_engine, require_current
 from guard.types import Audio, Content, Image, Text
 
 SIDECAR = ".stamp.json"
+
+
+IMAGE_MARK = "image-mark"  # the name of the keys
+
+
+def image_marks(keys: KeyRing) -> Detector:
+    """Detects the image marks of an installation, of all its keys. Makes none."""
+
+    def detect(image: Image, search: bool) -> Found | None:
+        from guard.provenance.watermark.image import detect as read
+
+        if not (keys.folder / f"{IMAGE_MARK}.key").exists():
+            return None
+        return read(image, key_ring(keys, IMAGE_MARK), search=search)
+
+    return detect
 
 
 class Inspector:
@@ -41,7 +58,7 @@ class Inspector:
         self.keys, self.reader = keys, reader
         self.registry = Registry(reader, vault) if reader is not None and vault is not None else None
         self._anchors, self._vkeys = anchors, vkeys
-        self._detect, self._watermark = detect, watermark
+        self._detect, self._watermark = detect or image_marks(keys), watermark
 
     @classmethod
     @contextmanager

@@ -123,8 +123,10 @@ class Registry:
             hits = self._like_picture(image.opened(content))
         elif isinstance(content, Text):
             hits = self._like_text(content)
-        else:
+        elif isinstance(content, Audio):
             hits = self._like_sound(content)
+        else:
+            return []
         return sorted(hits, key=lambda hit: -hit.likeness)
 
     def _like_picture(self, picture: Picture) -> Iterator[Hit]:

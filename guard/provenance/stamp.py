@@ -1,4 +1,4 @@
-"""Marks for what is about to be released: a credential in images, a signed manifest beside texts.
+"""Marks for what is about to be released, in a fixed order: watermark, label, credential (registry and record follow).
 
 A mark that cannot be made is reported in the stamp, with the content unchanged; whether that withholds it is the policy's say.
 """
@@ -8,29 +8,66 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 
-from guard import media
 from guard.digest import JSON, keyed
-from guard.errors import KeyFileError, MissingExtra, StampError
+from guard.errors import ConfigError, KeyFileError, MissingExtra, StampError
 from guard.keys import KeyRing
-from guard.provenance import credentials, manifest
-from guard.provenance.certs import Clock, Identity, development_identity, utcnow
-from guard.types import Content, Image, Layer, PolicyRef, Stamp, Text
+from guard.options import AuthoritySpec
+from guard.provenance import credentials, manifest, wrapped
+from guard.provenance.certs import Clock, Identity, development_identity, read_anchors, utcnow
+from guard.provenance.claim import Claim
+from guard.types import Content, Layer, Media, PolicyRef, Stamp, StampSpec, Text
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest"
+_DEFAULT = StampSpec()
 _PROMPT_KEY = "prompt-digest"
 
 
-class Stamper:
-    """Makes the marks of one deployment. `signer` signs images; without it a development authority does, which says so."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the marks say of where content comes from, whatever its kind. `source` is the image that the model started from."""
 
-    def __init__(self, keys: KeyRing, *, signer: Identity | None = None, clock: Clock = utcnow) -> None:
+    request_id: str
+    policy: PolicyRef
+    generator: Mapping[str, JSON]
+    prompt: Content | None = None
+    source: Media | None = None
+
+
+class Stamper:
+    """Makes the marks of one deployment. `signer` signs media; without it a development authority does, which says so.
+
+    `authority` vouches for the time of credentials where `spec` asks for that; `record` names the log that entries go to.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        spec: StampSpec = _DEFAULT,
+        *,
+        signer: Identity | None = None,
+        authority: AuthoritySpec | None = None,
+        record: str | None = None,
+        clock: Clock = utcnow,
+    ) -> None:
+        if spec.timestamp == "required" and authority is None:
+            raise ConfigError("the policy requires time stamps in credentials: set GUARD_TSA and GUARD_TSA_ANCHORS")
+        if spec.timestamp == "preferred" and authority is None:
+            logger.warning(
+                "credentials get no time stamps, which the policy prefers: set GUARD_TSA and GUARD_TSA_ANCHORS"
+            )
         self._keys = keys
-        self._clock = clock
+        self._spec = spec
         self._known = signer
+        self._authority = authority
+        self._stampers = [read_anchors(authority.anchors)] if authority and spec.timestamp != "none" else []
+        self._record = record
+        self._clock = clock
 
     def stamp(
         self,
@@ -41,39 +78,49 @@ class Stamper:
         generator: Mapping[str, JSON],
         layers: tuple[Layer, ...] = (),
         prompt: Content | None = None,
+        source: Media | None = None,
+        export: bool = False,
     ) -> tuple[Content, Stamp]:
-        """The content as it may be released, and its stamp. `layers` are marks that the generator made already."""
-        if isinstance(content, Text):
-            made, statement = self._text(content, request_id, policy, generator, layers)
-            return content, Stamp(content.digest, (made, *layers), statement)
-        if isinstance(content, Image):
-            claim = credentials.Claim(
-                request_id=request_id,
-                policy=policy,
-                model=_model(generator),
-                model_version=_string(generator.get("revision")),
-                weights=_string(generator.get("weights")),
-                prompt_digest=self._prompt_digest(prompt, request_id) if prompt else None,
-            )
-            content, made = self._image(content, claim)
-            return content, Stamp(content.digest, (made, *layers))
-        reason = {"reason": f"no manifest is made for {content.kind} yet"}
-        return content, Stamp(content.digest, (Layer(MANIFEST, "not_applicable", "", reason), *layers))
+        """The content as it may be released, and its stamp. `layers` are marks that the generator made already; `export` says
+        that a text leaves as a file.
 
-    def _text(
-        self,
-        text: Text,
-        request_id: str,
-        policy: PolicyRef,
-        generator: Mapping[str, JSON],
-        layers: tuple[Layer, ...],
-    ) -> tuple[Layer, str | None]:
-        mark = next((layer for layer in layers if layer.kind == "watermark"), None)
+        The order is fixed, because each step covers those before it: watermark → label → credential → registry → record. The
+        last two are rows of one transaction, which `guard.ledger` makes once the decision stands.
+        """
+        origin = Origin(request_id, policy, generator, prompt, source)
+        content, marks = self._watermark(content, layers)
+        content, labels = self._label(content)
+        beside = isinstance(content, Text) and not (export and self._spec.exports == "embedded")
+        content, credential, statement = self._credential(content, origin, marks, beside=beside)
+        return content, Stamp(content.digest, (credential, *marks, *labels), statement)
+
+    # --- the steps, in their order -----------------------------------------------------------------------------------
+
+    def _watermark(self, content: Content, layers: tuple[Layer, ...]) -> tuple[Content, tuple[Layer, ...]]:
+        """A text was marked while it was drawn, or never will be."""
+        return content, layers
+
+    def _label(self, content: Content) -> tuple[Content, tuple[Layer, ...]]:
+        """What people and other software read: labels and XMP, before the credential, which binds them."""
+        return content, ()
+
+    def _credential(
+        self, content: Content, origin: Origin, marks: tuple[Layer, ...], *, beside: bool
+    ) -> tuple[Content, Layer, str | None]:
+        """The signed claim: inside a file; of a text that is no file, beside it."""
+        if isinstance(content, Text) and beside:
+            layer, statement = self._statement(content, origin, marks)
+            return content, layer, statement
+        signed, layer = self._signed(content, origin, marks)
+        return signed, layer, None
+
+    def _statement(self, text: Text, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Layer, str | None]:
+        mark = next((layer for layer in marks if layer.kind == "watermark"), None)
         statement = manifest.statement(
             text.text,
-            request_id=request_id,
-            policy=policy,
-            generator=_public(generator),
+            request_id=origin.request_id,
+            policy=origin.policy,
+            generator=_public(origin.generator),
             watermark={"status": mark.status, "algorithm": mark.algorithm} if mark else None,
             created=self._clock(),
             salt=secrets.token_hex(16),
@@ -81,33 +128,68 @@ class Stamper:
         try:
             key = self._keys.signing_key(MANIFEST)
             signed = manifest.sign(statement, key)
-        except KeyFileError as error:
-            return _failed(manifest.FORMAT, "key_file", error), None
-        except StampError as error:
-            return _failed(manifest.FORMAT, "signing_failed", error), None
+        except (KeyFileError, StampError) as error:
+            return _failed(manifest.FORMAT, error), None
         detail: dict[str, JSON] = {"key_id": manifest.public_key(key.public_key())}
         return Layer(MANIFEST, "applied", manifest.FORMAT, detail), signed
 
-    def _image(self, image: Image, claim: credentials.Claim) -> tuple[Image, Layer]:
-        found = media.media_type(image.data)
-        if found not in credentials.SIGNABLE:
-            return image, Layer(MANIFEST, "failed", credentials.ALGORITHM, {"reason": "unsupported_format"})
+    def _signed(self, content: Content, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Content, Layer]:
+        algorithm = wrapped.ALGORITHM if isinstance(content, Text) else credentials.ALGORITHM
         try:
             identity = self._identity()
-            signed = credentials.sign(image, claim, identity, now=self._clock)
-        except MissingExtra as error:
-            return image, _failed(credentials.ALGORITHM, "missing_extra", error)
-        except KeyFileError as error:
-            return image, _failed(credentials.ALGORITHM, "key_file", error)
-        except StampError as error:
-            return image, _failed(credentials.ALGORITHM, "signing_failed", error)
-        detail: dict[str, JSON] = {
-            "media_type": signed.media_type,
+            signed, written, detail = self._issued(content, self._claim(origin, marks), origin.source, identity)
+        except (MissingExtra, KeyFileError, StampError) as error:
+            return content, _failed(algorithm, error)
+        detail |= {
+            "media_type": wrapped.media_type(signed.text) if isinstance(signed, Text) else signed.media_type,
+            "manifest": written.manifest,
             "signer": identity.fingerprint,
             "signer_expires": identity.expires.isoformat(),
             "development": identity.development,
         }
-        return signed, Layer(MANIFEST, "applied", credentials.ALGORITHM, detail)
+        return signed, Layer(MANIFEST, "applied", algorithm, detail)
+
+    def _issued(
+        self, content: Content, claim: Claim, source: Media | None, identity: Identity
+    ) -> tuple[Content, credentials.Credential, dict[str, JSON]]:
+        """Signed, with the time where the policy asks for it. One that is only preferred is told to be missing."""
+        if isinstance(content, Text):
+            if self._spec.timestamp == "required":
+                raise StampError(
+                    "no time is stamped into texts: export a PDF, or say `exports: beside`", "timestamp_failed"
+                )
+            missing: dict[str, JSON] = {} if self._spec.timestamp == "none" else {"timestamp": "missing"}
+            return (*wrapped.sign(content, claim, identity, now=self._clock), missing)
+        issue = partial(credentials.issue, content, claim, identity, source=source, now=self._clock)
+        if self._spec.timestamp == "none":
+            return (*issue(), {})
+        if self._authority is None:
+            return (*issue(), {"timestamp": "missing"})
+        try:
+            signed, written = issue(authority=self._authority.url, stampers=self._stampers)
+        except StampError as error:
+            signed, written = issue()  # this fails too, and says why, where the time was not to blame
+            if self._spec.timestamp == "required":
+                raise StampError(f"the time could not be stamped: {error}", "timestamp_failed") from error
+            logger.warning("a credential has no time stamp: %s", error)
+            return signed, written, {"timestamp": "missing"}
+        return signed, written, {"timestamp": written.stamped}
+
+    # --- what the steps need -----------------------------------------------------------------------------------------
+
+    def _claim(self, origin: Origin, marks: tuple[Layer, ...]) -> Claim:
+        return Claim(
+            request_id=origin.request_id,
+            policy=origin.policy,
+            model=_model(origin.generator),
+            model_version=_string(origin.generator.get("revision")),
+            weights=_string(origin.generator.get("weights")),
+            prompt_digest=self._prompt_digest(origin.prompt, origin.request_id)
+            if origin.prompt and origin.prompt.data
+            else None,
+            record=self._record,
+            watermark=next((layer for layer in marks if layer.kind == "watermark"), None),
+        )
 
     def _identity(self) -> Identity:
         if self._known is None:
@@ -130,7 +212,11 @@ def manifest_sha256(stamp: Stamp) -> str | None:
     return manifest.manifest_sha256(stamp.manifest) if stamp.manifest is not None else None
 
 
-def _failed(algorithm: str, reason: str, error: Exception) -> Layer:
+def _failed(algorithm: str, error: MissingExtra | KeyFileError | StampError) -> Layer:
+    """A mark that could not be made; the record gets the reason, the log what to do."""
+    reason = error.reason if isinstance(error, StampError) else "key_file"
+    if isinstance(error, MissingExtra):
+        reason = "missing_extra"
     logger.warning("a mark could not be made (%s): %s", reason, error)
     return Layer(MANIFEST, "failed", algorithm, {"reason": reason})
 

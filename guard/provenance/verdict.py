@@ -161,7 +161,15 @@ def conclude(evidence: Sequence[Evidence]) -> Verdict:
         (Verdict.CONTRADICTED, set(CONTRADICTIONS)),
         (Verdict.TRUSTED, {("credential", "trusted"), ("manifest", "valid")}),
         (Verdict.RECOVERED, {("record", "released"), ("record", "made"), ("watermark", "recovered")}),
-        (Verdict.VALID, {("credential", "valid"), ("credential", "expired"), ("manifest", "unknown_signer")}),
+        (
+            Verdict.VALID,
+            {
+                ("credential", "valid"),
+                ("credential", "expired"),
+                ("credential", "not_yet_valid"),
+                ("manifest", "unknown_signer"),
+            },
+        ),
         (Verdict.PROBABLE, {("watermark", "detected"), ("watermark", "unverified"), ("fingerprint", "similar")}),
     )
     return next((verdict for verdict, signs in order if found & signs), Verdict.NO_EVIDENCE)

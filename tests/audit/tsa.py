@@ -85,6 +85,7 @@ def certificate(
     purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.TIME_STAMPING,
 ) -> x509.Certificate:
     """A root, or what an issuer signed for stamping."""
+    signer = issuer[1] if issuer else key
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -95,10 +96,17 @@ def certificate(
         .not_valid_before(NOW - timedelta(days=1))
         .not_valid_after(NOW + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(_usage(ca=issuer is None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if issuer:
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
-    return builder.sign(issuer[1] if issuer else key, hashes.SHA256())
+    return builder.sign(signer, hashes.SHA256())
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

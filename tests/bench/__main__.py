@@ -21,7 +21,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, peers, record
+from tests.bench import checks, copies, peers, provenance, record, recover
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -85,15 +85,17 @@ def faults() -> None:
 
 
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record, checks, copies, peers, faults), or all."""
+    """Measure and print `parts` (flow, record, checks, copies, provenance, registry, recover, peers, faults), or all."""
     with tempfile.TemporaryDirectory() as folder:
         made = {
             "flow": lambda: flow(Path(folder)),
             "record": record.lines,
             "checks": checks.lines,
             "copies": copies.lines,
+            "provenance": provenance.lines,
+            "registry": recover.lines,
         }
-        whole = {"peers": peers.main, "faults": faults}
+        whole = {"recover": recover.main, "peers": peers.main, "faults": faults}
         for name in parts or [*made, *whole]:
             if name in whole:
                 whole[name]()

@@ -11,12 +11,13 @@ from PIL import Image as Pillow
 from pydantic import ValidationError
 
 from guard.checkers.provenance import ProvenanceChecker
+from guard.digest import label
 from guard.errors import ContentError, KeyFileError
 from guard.keys import KeyRing
 from guard.plugins import build_checker
-from guard.provenance import credentials
+from guard.provenance import credentials, library
 from guard.provenance.certs import AUTHORITY_FILE, development_anchor, development_identity
-from guard.provenance.credentials import Claim
+from guard.provenance.claim import PARENT, Claim, Lineage, definition
 from guard.settings import load
 from guard.types import Image, Item, PolicyRef, Stage, Text
 
@@ -57,17 +58,12 @@ def test_each_state_of_a_credential(tmp_path: Path) -> None:
 
 
 def test_an_image_made_from_a_tampered_one(tmp_path: Path) -> None:
-    import c2pa  # type: ignore[import-untyped]
-
     keys = KeyRing(tmp_path)
     identity, parent = development_identity(keys), broken(signed(keys))
-    info = c2pa.C2paSignerInfo(identity.algorithm, identity.chain.encode(), identity.key.encode(), None)
-    context = c2pa.Context.from_dict(credentials._settings(()), signer=c2pa.Signer.from_info(info))
-    builder = c2pa.Builder(credentials._manifest(CLAIM, identity.expires, parent=True), context=context)
-    builder.add_ingredient({"relationship": "parentOf", "instance_id": "parent"}, "image/png", io.BytesIO(parent.data))
-    target = io.BytesIO()
-    builder.sign("image/png", io.BytesIO(plain().data), target)
-    found = findings(ProvenanceChecker(keys=keys), Image(target.getvalue()))
+    manifest = definition(CLAIM, identity.expires, Lineage(carried=True))
+    ingredient = library.Ingredient(PARENT, "parentOf", "image/png", parent.data)
+    data = library.issue("image/png", plain().data, manifest, identity, ingredients=[ingredient])
+    found = findings(ProvenanceChecker(keys=keys), Image(data))
     assert found == [[("ai_generated", 0.8), ("credential_contradicted", 1.0)]]
 
 
@@ -82,7 +78,7 @@ def test_both_stages_and_other_contents(tmp_path: Path) -> None:
         ["credential_invalid"],
     ]
     assert checker.check([]) == []
-    assert checker.kinds == {"image"}
+    assert checker.kinds == {"image", "audio", "video", "document"}
 
 
 def test_anchors_of_others_can_be_trusted(tmp_path: Path) -> None:
@@ -94,6 +90,7 @@ def test_anchors_of_others_can_be_trusted(tmp_path: Path) -> None:
     checker = build_checker("provenance", {"anchors": [str(tmp_path / "anchor.pem")]})
     assert isinstance(checker, ProvenanceChecker)
     assert findings(checker, image) == [[("ai_generated", 1.0)]]
+    assert checker.version == f"{ProvenanceChecker.version} anchors {label(anchor.encode())}"  # which the record keeps
 
 
 def test_the_local_authority_is_found_through_the_settings_even_when_made_later() -> None:

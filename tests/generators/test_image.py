@@ -56,6 +56,32 @@ def test_a_png_of_the_size_that_was_asked_for(generator: ImageGenerator, width: 
     assert len(set(decoded(made).convert("L").tobytes())) > 10  # it is drawn, not blank
 
 
+def test_an_image_to_start_from(fresh: ImageModel, generator: ImageGenerator) -> None:
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    pipeline: Any = StableDiffusionImg2ImgPipeline
+    edits = from_diffusers(pipeline(**fresh.pipeline.components))
+    red, blue = (Image(solid(colour)) for colour in ("red", "blue"))
+    params = {"num_inference_steps": 2, "strength": 0.5, "seed": 4}
+    drawn = [edits.generate(Request(Text("a house"), params=params, image=image)) for image in (red, blue, red)]
+    assert drawn[0].content == drawn[2].content != drawn[1].content
+    assert decoded(drawn[0]).size == (32, 32)
+    with pytest.raises(ConfigError, match="draws from text alone"):
+        generator.generate(Request(Text("a house"), image=red))
+    with pytest.raises(ContentError):
+        edits.generate(Request(Text("a house"), params=params, image=Image(b"")))
+    with pytest.raises(ConfigError, match="'strength' must be a number above 0"):
+        edits.generate(Request(Text("a house"), params={"strength": 0}, image=red))
+    with pytest.raises(GenerationError):
+        edits.generate(Request(Text("a house"), params=params))
+
+
+def solid(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (32, 32), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def test_the_facts_name_model_weights_and_seed(generator: ImageGenerator) -> None:
     facts = ask(generator, seed=5).facts
     assert decoded(ask(generator)).size == (64, 64)

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from guard.errors import ContentError, StampError
-from guard.provenance import certs, credentials
+from guard.provenance import certs, judge, library
 from guard.provenance.certs import Identity, identity_from_files
 from guard.provenance.credentials import Claim, Credential, State, read, sign
 from guard.types import Image
@@ -48,7 +48,7 @@ def flipped(image: Image, at: int, bit: int = 0) -> Image:
 def raw_sign(image: Image, identity: Identity, manifest: dict[str, Any], parent: Image | None = None) -> Image:
     """Sign whatever is asked for, without any of our checks."""
     info = c2pa.C2paSignerInfo(identity.algorithm, identity.chain.encode(), identity.key.encode(), None)
-    context = c2pa.Context.from_dict(credentials._settings(()), signer=c2pa.Signer.from_info(info))
+    context = c2pa.Context.from_dict(library.settings(library.Trust()), signer=c2pa.Signer.from_info(info))
     builder = c2pa.Builder(manifest, context=context)
     if parent is not None:
         given = {"title": "parent", "relationship": "parentOf", "instance_id": "parent"}
@@ -334,7 +334,7 @@ def test_signing_keeps_the_credential_that_is_there(
     assert found.state is State.TRUSTED
     assert found.generation["request_id"] == "request-1"
     assert b"theirs" in ours.data
-    with pytest.raises(StampError, match="does not verify"):
+    with pytest.raises(StampError, match="made from carries a credential that does not verify"):
         sign(flipped(theirs, len(theirs.data) - 60), claim, identity)
 
 
@@ -345,15 +345,15 @@ def test_what_an_ingredient_says_went_wrong_is_not_repeated(draw: Draw) -> None:
         "assertions": [],
     }
     report = {"active_manifest": "a", "manifests": {"a": manifest}, "validation_state": "Trusted"}
-    assert credentials._judge(report).problems == ("ingredient: unknown",)
-    assert credentials._judge(report).state is State.CONTRADICTED
+    assert judge.judge(report).problems == ("ingredient: unknown",)
+    assert judge.judge(report).state is State.CONTRADICTED
 
 
 def test_manifests_that_refer_in_circles_end() -> None:
     circle = {"ingredients": [{"active_manifest": "b"}], "assertions": []}
     back = {"ingredients": [{"active_manifest": "a"}, {"active_manifest": "gone"}], "assertions": []}
     report = {"active_manifest": "a", "manifests": {"a": circle, "b": back}, "validation_state": "Trusted"}
-    assert credentials._judge(report).problems == ("ingredient: ingredient.manifest.missing",)
+    assert judge.judge(report).problems == ("ingredient: ingredient.manifest.missing",)
 
 
 def test_a_credential_has_no_truth_value(draw: Draw) -> None:
@@ -396,7 +396,7 @@ def test_a_remote_manifest_is_not_fetched(draw: Draw, identity: Identity, anchor
     created["assertions"][0]["data"]["actions"] = [{"action": "c2pa.created", "digitalSourceType": source}]
     with counting_server() as (url, asked):
         info = c2pa.C2paSignerInfo(identity.algorithm, identity.chain.encode(), identity.key.encode(), None)
-        context = c2pa.Context.from_dict(credentials._settings(()), signer=c2pa.Signer.from_info(info))
+        context = c2pa.Context.from_dict(library.settings(library.Trust()), signer=c2pa.Signer.from_info(info))
         builder, target = c2pa.Builder(created, context=context), io.BytesIO()
         builder.set_no_embed()
         builder.set_remote_url(f"{url}/manifest.c2pa")
@@ -439,7 +439,7 @@ def test_revocation_is_not_asked_for(draw: Draw, claim: Claim, identity: Identit
         signed = sign(draw(), claim, certs._identity(key, [leaf, ca]))
         assert read(signed, [certs._pem(ca)]).state is State.TRUSTED
         assert asked == []
-        fetching = credentials._settings([certs._pem(ca)])
+        fetching = library.settings(library.Trust([certs._pem(ca)]))
         fetching["verify"] = {"ocsp_fetch": True, "remote_manifest_fetch": False}
         with c2pa.Reader("image/png", io.BytesIO(signed.data), context=c2pa.Context.from_dict(fetching)):
             pass

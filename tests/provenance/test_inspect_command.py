@@ -92,7 +92,7 @@ def test_an_image_is_shown_with_its_credential(
     authority.write_text(anchor)
     shown = run(file).stdout
     assert "valid" in shown
-    assert "says that AI made the image" in shown
+    assert "says that AI made it" in shown
     assert "tiny⟨U+001B⟩[2J⟨U+202E⟩gnp. [red]<b>" in shown
     assert "\x1b[2J" not in shown
     assert "\u202e" not in shown

@@ -151,10 +151,10 @@ def test_without_its_mark_a_picture_is_probably_one_that_looks_like_it(
         picture.rotate(90),
         picture.transpose(Pil.Transpose.FLIP_LEFT_RIGHT),
     ):
-        found = guard.inspect(encoded(changed, "JPEG", quality=70), home=g.settings.home, store=g.settings.store)
+        found = guard.inspect(encoded(changed, "JPEG", quality=70), home=g.settings.home, store=g.settings.store_url)
         assert (found.verdict, statuses(found)) == (
             Verdict.PROBABLE,
-            {"credential": "none", "record": "none", "fingerprint": "similar"},
+            {"credential": "none", "watermark": "none", "record": "none", "fingerprint": "similar"},
         )
         assert found.entry is not None
         assert (found.entry.seq, found.entry.proved) == (seq_of(g, "second"), True)
@@ -199,21 +199,21 @@ def test_an_edited_text_and_a_quoted_part_are_probably_the_released_one(g: Guard
     made("short"), made("long", id="long")
     edited = LONG.replace(LONG[600:640], "quite another thing").upper()
     for changed in (edited, LONG[200:1400].replace(" ", "\n"), f"Somebody wrote: {LONG[:700]}"):
-        found = guard.inspect(changed, home=g.settings.home, store=g.settings.store)
+        found = guard.inspect(changed, home=g.settings.home, store=g.settings.store_url)
         assert (found.verdict, statuses(found)["fingerprint"]) == (Verdict.PROBABLE, "similar")
         assert found.entry is not None
         assert found.entry.seq == seq_of(g, "long")
     for other in ("Something else altogether.", "word " * 300, ""):
-        assert guard.inspect(other, home=g.settings.home, store=g.settings.store).verdict is Verdict.NO_EVIDENCE
-    assert guard.inspect(LONG, home=g.settings.home, store=g.settings.store).verdict is Verdict.RECOVERED
+        assert guard.inspect(other, home=g.settings.home, store=g.settings.store_url).verdict is Verdict.NO_EVIDENCE
+    assert guard.inspect(LONG, home=g.settings.home, store=g.settings.store_url).verdict is Verdict.RECOVERED
 
 
 def test_a_sound_is_found_by_a_part_of_it(g: Guard) -> None:
     g.wrap(lambda _: tune(3))("hum", id="hum")
     part = wav(waves(3)[20_000:110_000] * 0.3)
-    found = guard.inspect(part, home=g.settings.home, store=g.settings.store)
+    found = guard.inspect(part, home=g.settings.home, store=g.settings.store_url)
     assert (found.verdict, found.kind, statuses(found)["fingerprint"]) == (Verdict.PROBABLE, "audio", "similar")
-    assert guard.inspect(tune(4), home=g.settings.home, store=g.settings.store).verdict is Verdict.NO_EVIDENCE
+    assert guard.inspect(tune(4), home=g.settings.home, store=g.settings.store_url).verdict is Verdict.NO_EVIDENCE
 
 
 def test_an_index_takes_in_what_was_added_and_forgets_what_was_erased(g: Guard) -> None:
@@ -233,7 +233,7 @@ def test_an_index_takes_in_what_was_added_and_forgets_what_was_erased(g: Guard) 
 
 def test_what_was_held_or_only_checked_is_not_told_as_released(g: Guard) -> None:
     g.check(LONG)
-    assert guard.inspect(LONG.upper(), home=g.settings.home, store=g.settings.store).verdict is Verdict.NO_EVIDENCE
+    assert guard.inspect(LONG.upper(), home=g.settings.home, store=g.settings.store_url).verdict is Verdict.NO_EVIDENCE
 
 
 # --- names ---------------------------------------------------------------------------------------------------------------
@@ -324,10 +324,10 @@ def test_files_are_read_with_what_lies_beside_them(g: Guard, tmp_path: Path) -> 
     assert outcome.stamp is not None
     path = tmp_path / "answer.txt"
     path.write_text(LONG)
-    found = guard.inspect(path, home=g.settings.home, store=g.settings.store)
+    found = guard.inspect(path, home=g.settings.home, store=g.settings.store_url)
     assert (found.name, found.verdict) == ("answer.txt", Verdict.RECOVERED)
     path.with_name("answer.txt.stamp.json").write_text(outcome.stamp.manifest or "")
-    assert guard.inspect(path, home=g.settings.home, store=g.settings.store).verdict is Verdict.TRUSTED
+    assert guard.inspect(path, home=g.settings.home, store=g.settings.store_url).verdict is Verdict.TRUSTED
     path.with_name("answer.txt.stamp.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="UTF-8"):
         guard.inspect(path, home=g.settings.home)

@@ -21,7 +21,7 @@ from guard.provenance.certs import development_anchor, identity_from_files, read
 from guard.provenance.credentials import State, read
 from guard.provenance.inspect import inspect
 from guard.provenance.stamp import Stamper, manifest_sha256
-from guard.types import Audio, Content, Image, Layer, PolicyRef, Stamp, Text
+from guard.types import Content, Image, Layer, PolicyRef, Stamp, Text
 
 Draw = Callable[..., Image]
 FACTS = {
@@ -90,13 +90,6 @@ def test_equal_prompts_cannot_be_told_from_the_images(draw: Draw, stamp: Callabl
         digests.append(read(signed).generation["prompt"])
     assert len(set(digests)) == 3
     assert digests[0] == digests[3]
-
-
-def test_sound_is_not_marked_yet_and_says_so(stamp: Callable[..., tuple[Content, Stamp]]) -> None:
-    sound = Audio(b"RIFF\x00\x00\x00\x00WAVE")
-    same, made = stamp(sound)
-    assert same == sound
-    assert made.layers[0].status == "not_applicable"
 
 
 def test_an_image_that_cannot_be_signed_is_unchanged(draw: Draw, stamp: Callable[..., tuple[Content, Stamp]]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from guard.digest import JSON, canonical
 from guard.errors import ContentError, MissingExtra
 from guard.provenance import jumbf
-from guard.types import Content, Image, Layer, Stamp, Text
+from guard.types import Audio, Content, Image, Layer, Stamp, Text
 
 KIND = "fingerprint"
 ROLE, THUMBNAIL = "fingerprint", "thumbnail"  # of the bodies
@@ -46,6 +46,8 @@ def _made(content: Content) -> tuple[str, dict[str, Content]]:
     if isinstance(content, Text):
         keys = text.keys(content.text)
         return text.ALGORITHM, {ROLE: _body(text=text.pack(keys))} if len(keys) else {}
+    if not isinstance(content, Audio):
+        return "", {}
     frames = audio.frames(content)
     return audio.ALGORITHM, {ROLE: _body(audio=audio.pack(frames))} if len(frames) else {}
 

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 ALGORITHM = "pdq+phash+thumbnail-96"
 SIDE = 96  # pixels of the thumbnail's longer side
-SAME = 0.85  # correlation from which on two pictures are the same: see the bench part `recover`
+SAME = 0.9  # correlation from which on two pictures are the same: see the bench part `recover`
 _SMALLEST = 12  # pixels of the thumbnail that a crop must cover on each side to be told apart
 _FLAT = 2.0  # levels of deviation below which there is nothing to compare
-_STRETCH = (1.0, 0.97, 1.03)  # of the scale that a watermark tells, which is an estimate
 _QUALITY = 90
 
 
@@ -118,21 +117,14 @@ def likeness(candidate: Picture, thumbnail: Image, size: tuple[int, int], view: 
     if view.flipped:
         shown = shown.transpose(Transpose.FLIP_LEFT_RIGHT)
     high, wide = ground.shape
-    scales = _STRETCH if view.scale is not None else (1.0,)
-    best: float | None = None
-    for stretch in scales:
-        if view.scale is None:
-            fit = (wide, high)
-        else:
-            factor = wide / size[0] / view.scale * stretch
-            fit = (min(wide, round(shown.width * factor)), min(high, round(shown.height * factor)))
-        if min(fit) < _SMALLEST:
-            continue
-        patch = np.asarray(shown.resize(fit, Resampling.BOX if fit[0] <= shown.width else Resampling.BILINEAR), float)
-        found = correlation(ground, patch)
-        if found is not None:
-            best = found if best is None else max(best, found)
-    return best
+    fit = (wide, high)
+    if view.scale is not None:
+        factor = wide / size[0] / view.scale
+        fit = (min(wide, round(shown.width * factor)), min(high, round(shown.height * factor)))
+    if min(fit) < _SMALLEST:
+        return None
+    patch = shown.resize(fit, Resampling.BOX if fit[0] <= shown.width else Resampling.BILINEAR)
+    return correlation(ground, np.asarray(patch, float))
 
 
 def _upright(picture: Picture, degrees: float) -> Picture:
