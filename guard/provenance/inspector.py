@@ -20,7 +20,7 @@ from guard.provenance.verdict import Inspection, Mark
 from guard.provenance.watermark import key_ring
 from guard.settings import Settings
 from guard.store.engine import open_engine, require_current
-from guard.types import Audio, Content, Image, Text
+from guard.types import Content, Image
 
 SIDECAR = ".stamp.json"
 
@@ -133,7 +133,7 @@ def inspect(
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{beside} is not UTF-8: hand over the stamp as it was written") from error
-    raw = data.data if isinstance(data, Text | Image | Audio) else data
+    raw = data if isinstance(data, bytes | str) else data.data
     with Inspector.open(settings.load(store=store, home=home)) as inspector:
         return inspector.inspect(
             raw.encode() if isinstance(raw, str) else raw, name=name, sidecar=sidecar, search=search

@@ -71,7 +71,7 @@ class Registry:
                 found: Any = parse(data) if data is not None else {}
                 count += bool(found)
                 if "image" in found:
-                    pictures.append((seq, *(bytes.fromhex(found["image"][name]) for name in ("pdq", "phash"))))
+                    pictures.append((seq, bytes.fromhex(found["image"]["pdq"]), bytes.fromhex(found["image"]["phash"])))
                 elif "text" in found:
                     self._texts.add(seq, text.unpack(found["text"]))
                 elif "audio" in found:

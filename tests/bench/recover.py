@@ -104,31 +104,33 @@ def run(count: int, changes: dict[str, Change], *, forgeries: int) -> tuple[dict
     """What became of `count` pictures after each change, and of forgeries; a picture that takes no mark counts as well."""
     chance = random.Random(5)
     drawn = [encoded(Pil.fromarray(pixels)) for _, pixels in pictures(count + forgeries)]
-    with tempfile.TemporaryDirectory() as folder:
-        with Guard(POLICY, store=f"sqlite:///{folder}/guard.db", home=Path(folder) / "home") as guard:
-            key = guard.keys.secret(IMAGE_MARK)
-            paint = guard.wrap(Painter(drawn, key))
-            made = [paint(str(number), id=str(number)) for number in range(count)]
-            released = [outcome.content for outcome in made if isinstance(outcome.content, Image)]
-            numbers = {outcome.request_id: outcome.receipt.entry for outcome in made}
-            with Inspector.open(guard.settings) as inspector:
-                after: dict[str, Counter[str]] = {name: Counter() for name in changes}
-                for name, change in changes.items():
-                    for number, image in enumerate(released):
-                        found = inspector.inspect(change(opened(image), chance).data)
-                        right = found.entry is not None and found.entry.seq == numbers[str(number)]
-                        proved = right and found.entry is not None and found.entry.proved
-                        after[name][found.verdict.value if proved else "lost"] += 1
-                forged: Counter[str] = Counter()
-                for number in range(forgeries):
-                    copied = chance.randrange(count)
-                    fake, layer = embed(drawn[count + number], copied.to_bytes(6, "big"), key)
-                    if layer.status != "applied":
-                        continue
-                    shown = opened(fake) if number % 2 else part(opened(fake), chance.uniform(0.3, 0.9), chance)
-                    found = inspector.inspect(encoded(shown, "JPEG", quality=90).data, search=False)
-                    what = found.reason.value if found.reason is Reason.TRANSPLANTED else found.verdict.value
-                    forged[what] += 1
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Guard(POLICY, store=f"sqlite:///{folder}/guard.db", home=Path(folder) / "home") as guard,
+    ):
+        key = guard.keys.secret(IMAGE_MARK)
+        paint = guard.wrap(Painter(drawn, key))
+        made = [paint(str(number), id=str(number)) for number in range(count)]
+        released = [outcome.content for outcome in made if isinstance(outcome.content, Image)]
+        numbers = {outcome.request_id: outcome.receipt.entry for outcome in made}
+        with Inspector.open(guard.settings) as inspector:
+            after: dict[str, Counter[str]] = {name: Counter() for name in changes}
+            for name, change in changes.items():
+                for number, image in enumerate(released):
+                    found = inspector.inspect(change(opened(image), chance).data)
+                    right = found.entry is not None and found.entry.seq == numbers[str(number)]
+                    proved = right and found.entry is not None and found.entry.proved
+                    after[name][found.verdict.value if proved else "lost"] += 1
+            forged: Counter[str] = Counter()
+            for number in range(forgeries):
+                copied = chance.randrange(count)
+                fake, layer = embed(drawn[count + number], copied.to_bytes(6, "big"), key)
+                if layer.status != "applied":
+                    continue
+                shown = opened(fake) if number % 2 else part(opened(fake), chance.uniform(0.3, 0.9), chance)
+                found = inspector.inspect(encoded(shown, "JPEG", quality=90).data, search=False)
+                what = found.reason.value if found.reason is Reason.TRANSPLANTED else found.verdict.value
+                forged[what] += 1
     return after, forged
 
 
@@ -194,8 +196,8 @@ def lines() -> Iterator[Line]:
     )
     text, image = Text(prose(1000)), encoded(Pil.fromarray(pictures(1)[0][1]))
     for content, name in ((text, "1 kB of text"), (image, "a PNG of 512²")):
-        ours, theirs = partial(stamped, content, Stamp("", ())), partial(label, content.data)
-        yield paired(f"the fingerprint of {name}", ours, "its digest", theirs)
+        printed, digested = partial(stamped, content, Stamp("", ())), partial(label, content.data)
+        yield paired(f"the fingerprint of {name}", printed, "its digest", digested)
     yield from _cold(text)
 
 

@@ -124,7 +124,7 @@ def test_a_text_may_come_with_its_manifest(service: Service) -> None:
 
 
 def test_a_mark_resolves_to_the_manifest_and_the_manifest_verifies_beside_a_stripped_copy(service: Service) -> None:
-    import c2pa
+    import c2pa  # type: ignore[import-untyped]
 
     [named] = service.ask("GET", "/services/supportedAlgorithms").json()["watermarks"]
     value = {"alg": named["alg"], "value": base64.b64encode(MARK).decode()}

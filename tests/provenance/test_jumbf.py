@@ -20,7 +20,7 @@ from guard.types import Image
 def test_the_store_is_what_the_library_reads_beside_a_file(
     form: str, draw: Callable[..., Image], claim: Claim, identity: Identity
 ) -> None:
-    import c2pa
+    import c2pa  # type: ignore[import-untyped]
 
     bare = draw(96, form)
     signed = sign(bare, claim, identity)
