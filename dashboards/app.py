@@ -1,4 +1,4 @@
-"""The dashboard's entry: one page frame, one sidebar, four pages."""
+"""The dashboard's entry: one page frame, one sidebar, five pages."""
 
 import sys
 from pathlib import Path
@@ -19,6 +19,7 @@ pages = [
     st.Page(HERE / "views" / "queue.py", title="Review queue", icon=":material/inbox:", default=True),
     st.Page(HERE / "views" / "case.py", title="Case", visibility="hidden"),
     st.Page(HERE / "views" / "audit.py", title="Audit trail", icon=":material/verified_user:"),
+    st.Page(HERE / "views" / "inspect.py", title="Inspect", icon=":material/search:"),
     st.Page(HERE / "views" / "overview.py", title="Overview", icon=":material/monitoring:"),
 ]
 page = st.navigation(pages)

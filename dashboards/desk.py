@@ -29,6 +29,8 @@ from guard.audit.witness import witness_vkeys
 from guard.errors import EvidenceError, GuardError, NotMigrated, OperationError
 from guard.keys import KeyRing
 from guard.policy import load as policies
+from guard.provenance.certs import configured_anchors
+from guard.provenance.inspector import Inspector
 from guard.settings import Settings
 from guard.store.engine import open_engine, require_current
 from guard.types import Policy, Receipt, Text
@@ -69,6 +71,19 @@ def open_desk() -> Desk:
     """The record that the settings name."""
     chosen = settings.load()
     return _open(chosen.store_url, str(chosen.home))
+
+
+@st.cache_resource(show_spinner=False)
+def _inspector(_record: Desk, store: str, home: str) -> Inspector:  # noqa: ARG001  (what the cache goes by)
+    chosen, keys = _record.settings, KeyRing(_record.settings.keys)
+    anchors = configured_anchors(chosen.c2pa_chain)
+    return Inspector(keys, _record.reader, vault=_record.log.vault, anchors=anchors, vkeys=_record.log.vkeys)
+
+
+def inspector() -> Inspector:
+    """What inspects files on behalf of this record; its index is kept between uploads."""
+    record = open_desk()
+    return _inspector(record, record.settings.store_url, str(record.settings.home))
 
 
 def require_record() -> None:

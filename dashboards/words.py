@@ -14,6 +14,19 @@ ACTION = {
     "review": "Sent to review",
     "block": "Blocked",
 }
+VERDICT = {  # word, icon, colour
+    "trusted": ("Trusted", "verified", "green"),
+    "valid": ("Valid, signer unknown", "help", "orange"),
+    "recovered": ("Recovered from the record", "verified", "green"),
+    "probable": ("Probable", "help", "orange"),
+    "contradicted": ("Contradicted", "gpp_bad", "red"),
+    "no_evidence": ("No evidence", "remove", "gray"),
+}
+REASON = {
+    "tampered": "It was changed after it was signed.",
+    "transplanted": "The mark in it was copied from something else.",
+    "bad_ingredient": "What it was made from carries a credential that does not hold.",
+}
 UNKNOWN = "unknown"
 _NOTES = {
     "approve-next": "Approved. Here is the next case.",

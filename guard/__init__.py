@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from guard.errors import Blocked, GuardError, HeldForReview
     from guard.generators.scripted import ScriptedGenerator
     from guard.pipeline import Guard
+    from guard.provenance.inspector import Inspector, inspect
+    from guard.provenance.verdict import Inspection, Verdict
     from guard.types import (
         Action,
         Audio,
@@ -57,6 +59,8 @@ _HOMES = {
     "GuardError": "errors",
     "HeldForReview": "errors",
     "Image": "types",
+    "Inspection": "provenance.verdict",
+    "Inspector": "provenance.inspector",
     "Item": "types",
     "Outcome": "types",
     "Receipt": "types",
@@ -69,7 +73,9 @@ _HOMES = {
     "State": "types",
     "Status": "types",
     "Text": "types",
+    "Verdict": "provenance.verdict",
     "Video": "types",
+    "inspect": "provenance.inspector",
 }
 
 __all__ = [
@@ -88,6 +94,8 @@ __all__ = [
     "GuardError",
     "HeldForReview",
     "Image",
+    "Inspection",
+    "Inspector",
     "Item",
     "Outcome",
     "Receipt",
@@ -100,8 +108,10 @@ __all__ = [
     "State",
     "Status",
     "Text",
+    "Verdict",
     "Video",
     "__version__",
+    "inspect",
 ]
 
 

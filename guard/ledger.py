@@ -291,6 +291,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "output": deed.output,
         "release": deed.release,
         "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,
+        **(stamp.traces if stamp else {}),
         PSEUDONYMS: _text(deed.pseudonyms) if deed.pseudonyms else None,
     }
     shortened = len(canonical(details)) > LONGEST_DETAILS

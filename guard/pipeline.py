@@ -22,6 +22,7 @@ from guard.keys import KeyRing
 from guard.ledger import Ledger
 from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
+from guard.provenance import fingerprint
 from guard.provenance.certs import SigningService, configured_identity, identity_from_service
 from guard.provenance.stamp import Stamper
 from guard.provenance.watermark import UNMARKED, text_mark
@@ -244,7 +245,7 @@ class Guard:
             and not any(one.kind == "watermark" for one in layers)
         ):
             layers += (UNMARKED,)
-        return self._stamper.stamp(
+        content, stamp = self._stamper.stamp(
             content,
             request_id=request.id,
             policy=PolicyRef(self.policy.name, self.policy.version, self.policy.digest),
@@ -254,6 +255,7 @@ class Guard:
             source=request.image,
             export=generated.export,
         )
+        return content, fingerprint.stamped(content, stamp)
 
     def record(self, deed: Deed) -> Outcome:
         """See `guard.flow.Services`."""

@@ -305,11 +305,15 @@ class Generator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The marks on the released bytes. `manifest` holds the signed statement where the content cannot carry it (text)."""
+    """The marks on the released bytes. `manifest` holds the signed statement where the content cannot carry it (text).
+
+    `traces` are what the record seals, by role, so that the content is found again without its marks. Nobody is handed them.
+    """
 
     digest: str
     layers: tuple[Layer, ...]
     manifest: str | None = None
+    traces: Mapping[str, Content] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

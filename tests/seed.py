@@ -134,6 +134,7 @@ def outcome(
     requester: str = "support-bot",
     request_id: str | None = None,
     of: int | None = None,
+    traces: Mapping[str, Content] = {},
 ) -> Appended:
     """Record one outcome as the pipeline does, with its case when it is held."""
     request = request_id or new_id()
@@ -166,6 +167,7 @@ def outcome(
         bodies["output"] = output
     if release is not None:
         bodies["release"] = release
+    bodies |= traces
 
     def within_transaction(connection: Connection, appended: Sequence[Appended]) -> None:
         if case_id and deadline:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from guard.audit import merkle
+from guard.audit.names import names_of
 from guard.audit.tree import action_of, state_of
 from guard.audit.vault import POLICY, Sealed, Vault, day_key, reason_key
 from guard.digest import JSON, canonical
@@ -47,6 +48,7 @@ class Ready(NamedTuple):
     row: tuple[Any, ...]
     bodies: tuple[tuple[str, Sealed], ...]
     once: tuple[str, str] | None = None  # request id and kind, where such an entry may exist only once
+    names: tuple[str, ...] = ()  # what it is found by besides its number
     draft: Draft | None = None  # what it was sealed from, while it can still be sealed again
 
     @property
@@ -78,7 +80,7 @@ def prepare(draft: Draft, vault: Vault, now: datetime, clock: str, at: str) -> R
         merkle.leaf_hash(data), data, draft.subject,
     )  # fmt: skip
     once = (draft.request_id, draft.kind) if draft.request_id and draft.kind in ONCE else None
-    return Ready(row, sealed, once, draft)
+    return Ready(row, sealed, once, names_of(draft.fields), draft)
 
 
 def _key_ref(draft: Draft, at: str) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 from guard.audit.draft import KEPT, Draft, timestamp
 from guard.audit.erased import ERASURE, pieces
 from guard.audit.log import Append, Appended, Log
+from guard.audit.names import forget
 from guard.audit.spent import destroy_unused, left_over, refs_of
 from guard.digest import JSON
 from guard.errors import CallerError, ConfigError, LegalHold, OperationError
@@ -172,6 +173,7 @@ def _empty(
             some = numbers[start : start + _AT_ONCE]
             change = update(LogBody).where(LogBody.seq.in_(some), LogBody.erased_at.is_(None))
             connection.execute(change.values(**gone, erased_at=entry.occurred_at))
+            forget(connection, LogEntry.seq.in_(some))
     return tuple(entry.seq for entry in appended)
 
 

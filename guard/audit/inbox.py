@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, select
 from guard.audit import merkle
 from guard.audit.draft import Ready
 from guard.audit.leaf import parse_leaf
-from guard.audit.rows import body_rows, claim_once
+from guard.audit.rows import body_rows, claim_once, store_names
 from guard.audit.tree import repeated
 from guard.audit.vault import Sealed, row_digest
 from guard.digest import DIGEST_SIZE, mac, same, sha256, subkey
@@ -115,6 +115,7 @@ class Inbox:
     def deposit(self, connection: Connection, ready: Sequence[Ready]) -> None:
         """Leave entries."""
         claim_once(connection, ready)
+        store_names(connection, ready)
         insert_rows(connection, LogInbox, [(*item.row, self._mac(item.row), None) for item in ready])
         insert_rows(connection, LogInboxBody, [(item.id, *row) for item in ready for row in body_rows(item)])
 

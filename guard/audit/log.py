@@ -347,6 +347,7 @@ class Log:
         note = self._signer.sign(checkpoint.text)
 
         rows.claim_once(connection, ready)
+        rows.store_names(connection, ready)
         insert_rows(connection, LogEntry, [(before + index, *item.row) for index, item in enumerate(items)])
         bodies = [(before + index, *row, None) for index, item in enumerate(items) for row in rows.body_rows(item)]
         insert_rows(connection, LogBody, bodies)

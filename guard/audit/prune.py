@@ -20,6 +20,7 @@ from guard.audit.erase import SHORTEST, Why, held
 from guard.audit.erased import pieces
 from guard.audit.log import Appended, Log
 from guard.audit.merkle import TILE_WIDTH, tree_root
+from guard.audit.names import forget
 from guard.audit.pruned import KEPT, MARK, PRUNE, Pruned
 from guard.audit.spent import destroy_unused, refs_of
 from guard.audit.tree import lazy_nodes
@@ -202,7 +203,8 @@ def _remove(log: Log, minimum: int) -> None:
 
 
 def _forget(connection: Connection, *some: Any) -> None:
-    """What repeats pruned entries elsewhere: decided cases, and the claims of request ids, which are free again."""
+    """What repeats pruned entries elsewhere: names, decided cases, and the claims of request ids, which are free again."""
+    forget(connection, *some)
     connection.execute(delete(ReviewCase).where(ReviewCase.seq.in_(select(LogEntry.seq).where(*some))))
     claimed = select(LogEntry.request_id, LogEntry.kind, LogEntry.id).where(
         *some, LogEntry.kind.in_(sorted(draft.ONCE))

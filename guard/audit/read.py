@@ -11,12 +11,13 @@ from sqlalchemy import Engine, Select, func, or_, select
 
 from guard.audit import merkle
 from guard.audit.leaf import parse_leaf
+from guard.audit.names import names_of
 from guard.audit.pruned import Pruned
 from guard.audit.tree import VERIFY, newest_note, parse_checkpoint, repeated, stored_receipt
 from guard.audit.vault import Vault
 from guard.errors import ConfigError, EvidenceError
 from guard.store.engine import reading
-from guard.store.tables import LogBody, LogEntry
+from guard.store.tables import LogBody, LogEntry, LogName
 from guard.types import Content, Receipt
 
 _AT_ONCE = 500
@@ -37,6 +38,11 @@ class Entry:
     leaf: bytes = field(repr=False)
     fields: Mapping[str, Any] = field(repr=False)
     subject: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is found by besides its number (see `guard.audit.names`)."""
+        return names_of(self.fields)
 
     @property
     def intact(self) -> bool:
@@ -124,6 +130,11 @@ class Reader:
                 found.update(connection.execute(select(LogBody.seq).where(LogBody.lookup.in_(some))).scalars())
         newest = sorted(found, reverse=True)[:limit]
         return self._all(_entries().where(LogEntry.seq.in_(newest)).order_by(LogEntry.seq.desc()))
+
+    def named(self, name: str) -> list[Entry]:
+        """Entries that say themselves that they have this name (see `guard.audit.names`), oldest first."""
+        query = _entries().join(LogName, LogName.id == LogEntry.id).where(LogName.name == name).order_by(LogEntry.seq)
+        return [entry for entry in self._all(query) if name in entry.names]
 
     def body(self, seq: int, role: str) -> Content | None:
         """The content of an entry; None where it has no such body or it was erased."""

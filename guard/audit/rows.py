@@ -22,6 +22,7 @@ from guard.store.tables import (
     LogCosignature,
     LogEntry,
     LogHead,
+    LogName,
     LogOnce,
     LogTile,
 )
@@ -151,6 +152,11 @@ def claim_once(connection: Connection, ready: Sequence[Ready]) -> None:
     # In order, so that two transactions that meet here wait for each other in one direction only.
     claims = sorted({(*item.once, item.id) for item in ready if item.once})
     insert_rows(connection, LogOnce, claims)
+
+
+def store_names(connection: Connection, ready: Sequence[Ready]) -> None:
+    """Write what entries are found by besides their numbers."""
+    insert_rows(connection, LogName, sorted({(name, item.id) for item in ready for name in item.names}))
 
 
 def body_rows(item: Ready) -> list[tuple[Any, ...]]:

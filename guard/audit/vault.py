@@ -97,8 +97,7 @@ class Vault:
                 "the key of this content is not in the key store: it was erased, or another key folder sealed it"
             )
         try:
-            owner = _owner(entry_id, key_ref)
-            key = AESGCM(wrapping).decrypt(wrapped_key[:_NONCE_SIZE], wrapped_key[_NONCE_SIZE:], owner)
+            key = _unwrapped(wrapping, wrapped_key, entry_id, key_ref)
             data = AESGCM(key).decrypt(_nonce(role), ciphertext, place(entry_id, role))
         except (InvalidTag, ValueError):
             raise EvidenceError(
@@ -110,6 +109,15 @@ class Vault:
             return content_from(str(facts.get("media_type")), data)
         except UnicodeDecodeError:
             raise EvidenceError("the sealed content is not of the media type that the entry names") from None
+
+    def peek(self, ciphertext: bytes, wrapped_key: bytes, *, entry_id: str, role: str, key_ref: str) -> bytes | None:
+        """The bytes of sealed content, or None: for indexes, which open what they find in full before they tell of it."""
+        wrapping = self.keys.key(key_ref, create=False)
+        try:
+            key = _unwrapped(wrapping, wrapped_key, entry_id, key_ref) if wrapping else None
+            return AESGCM(key).decrypt(_nonce(role), ciphertext, place(entry_id, role)) if key else None
+        except (InvalidTag, ValueError):
+            return None
 
     def lookup(self, content: Content, key_ref: object) -> bytes | None:
         """A keyed digest by which content under a key is found again without decrypting; None where the key is gone."""
@@ -140,6 +148,11 @@ def day_key(at: str) -> str:
 def reason_key(at: str) -> str:
     """The key of the reasons for erasures and holds, one for each day: they outlive what was erased on it."""
     return f"r:{at[:10]}"
+
+
+def _unwrapped(wrapping: bytes, wrapped_key: bytes, entry_id: str, key_ref: str) -> bytes:
+    owner = _owner(entry_id, key_ref)
+    return AESGCM(wrapping).decrypt(wrapped_key[:_NONCE_SIZE], wrapped_key[_NONCE_SIZE:], owner)
 
 
 def _owner(entry_id: str, key_ref: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from guard.checkers import pdq
+from guard import pdq
 from guard.checkers.images import Pictures
 from guard.digest import label
 from guard.errors import ConfigError

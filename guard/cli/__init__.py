@@ -25,6 +25,7 @@ from guard.cli import (
     policy,
     review,
     run,
+    serve,
     stamp,
 )
 from guard.errors import CallerError, GuardError
@@ -44,6 +45,7 @@ stamp.register(app)
 calibrate.register(app)
 inspect.register(app)
 dashboard.register(app)
+serve.register(app)
 evidence.register(audit.app)
 erasure.register(audit.app)
 app.add_typer(policy.app, name="policy")

@@ -85,6 +85,7 @@ def options(folder: Path, *, address: str, port: int, browser: bool) -> dict[str
         "server.allowedHosts": ["127.0.0.1", "localhost", "::1"],  # a name that resolves here is not us
         "server.fileWatcherType": "none",
         "server.enableXsrfProtection": True,
+        "server.maxUploadSize": 32,  # MB: one file to inspect
         "browser.gatherUsageStats": False,
         "client.showErrorDetails": "none",
         "client.toolbarMode": "viewer",
@@ -139,7 +140,7 @@ def dashboard(
     address: Annotated[str, typer.Option(help="Address to listen on; only this machine is possible.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open the review queue, the audit trail and the overview in a browser."""
+    """Open the review queue, the audit trail, inspection and the overview in a browser."""
     require_loopback(address)
     chosen = settings.load(store=store, home=home)
     if demo:

@@ -81,6 +81,17 @@ def check(store_url: StoreOption = None, home: HomeOption = None) -> None:
     )
 
 
+@app.command("rebuild-names")
+def rebuild_names(store_url: StoreOption = None, home: HomeOption = None) -> None:
+    """Make the table of marks and credentials again from the entries whose content is there."""
+    from guard.audit.names import rebuild
+
+    with _opened(store_url, home) as engine:
+        store.require_current(engine)
+        count = rebuild(engine)
+    typer.echo(f"{count} names of entries were made again")
+
+
 @contextmanager
 def _opened(url: str | None, home: Path | None, *, create: bool = False) -> Iterator[Engine]:
     engine = store.open_engine(settings.load(store=url, home=home).store_url, create=create)

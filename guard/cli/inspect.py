@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +12,9 @@ from guard.cli.options import HomeOption, JsonOption, StoreOption, read_bytes
 from guard.errors import ConfigError
 
 if TYPE_CHECKING:
-    from guard.audit.read import Reader
     from guard.keys import KeyRing
-    from guard.provenance.inspect import Inspection, Mark
-    from guard.settings import Settings
+    from guard.provenance.verdict import Inspection, Mark
 
-SIDECAR = ".stamp.json"
 _FOR_MACHINES = {"format", "length", "text_sha256"}
 SURE = 1e-4  # how likely unmarked text may at most be to look this marked
 _STYLES = {
@@ -38,13 +34,20 @@ def register(app: typer.Typer) -> None:
 def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Any file; `-` reads stdin.")],
     manifest: Annotated[
-        Path | None, typer.Option("--manifest", help=f"What was stamped beside a text; default: FILE{SIDECAR}.")
+        Path | None, typer.Option("--manifest", help="What was stamped beside a text; default: FILE.stamp.json.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The model (a folder) whose watermark to look for.")
     ] = None,
     anchors: Annotated[
         list[Path] | None, typer.Option("--trust", help="PEM file of certificate authorities to trust; repeatable.")
+    ] = None,
+    search: Annotated[
+        bool | None,
+        typer.Option(
+            "--search/--no-search",
+            help="Look for likes of it and for marks in turned pictures; default: where nothing else names an entry.",
+        ),
     ] = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
@@ -55,24 +58,22 @@ def inspect(
     Exit code 0 whatever is found; 2 when the file cannot be read.
     """
     from guard import settings
-    from guard.cli import show
+    from guard.cli import inbox, show
     from guard.keys import KeyRing
     from guard.provenance import certs
-    from guard.provenance import inspect as provenance
+    from guard.provenance.inspector import Inspector
 
     data = read_bytes(file)
     chosen = settings.load(store=store, home=home)
-    keys = KeyRing(chosen.keys)
-    with _reader(chosen, keys) as reader:
-        found = provenance.inspect(
-            data,
-            keys=keys,
-            name=None if file == "-" else Path(file).name,
-            reader=reader,
-            sidecar=_sidecar(file, manifest),
-            watermark=_detector(model, keys) if model else None,
-            stampers=[certs.read_anchors(chosen.tsa_anchors)] if chosen.tsa_anchors else [],
-            anchors=[*certs.configured_anchors(chosen.c2pa_chain), *map(certs.read_anchors, anchors or [])],
+    with Inspector.open(
+        chosen,
+        anchors=list(map(certs.read_anchors, anchors or [])),
+        watermark=_detector(model, KeyRing(chosen.keys)) if model else None,
+    ) as inspector:
+        if inspector.reader is not None:
+            inbox.number(chosen, inspector.reader.engine)
+        found = inspector.inspect(
+            data, name=None if file == "-" else Path(file).name, sidecar=_sidecar(file, manifest), search=search
         )
     if as_json:
         show.print_json(found.data())
@@ -81,6 +82,8 @@ def inspect(
 
 
 def _sidecar(file: str, manifest: Path | None) -> str | None:
+    from guard.provenance.inspector import SIDECAR
+
     path = manifest
     if path is None:
         beside = Path(file + SIDECAR)
@@ -93,30 +96,10 @@ def _sidecar(file: str, manifest: Path | None) -> str | None:
         raise ConfigError(f"{path} is not UTF-8: hand over the stamp or manifest as it was written") from error
 
 
-@contextmanager
-def _reader(chosen: Settings, keys: KeyRing) -> Iterator[Reader | None]:
-    """The record, where there is one: looking must not create it."""
-    from guard.audit.read import Reader
-    from guard.audit.vault import Vault
-    from guard.cli import inbox
-    from guard.store.engine import open_engine, require_current
-
-    if chosen.store is None and not (chosen.home / "guard.db").exists():
-        yield None
-        return
-    engine = open_engine(chosen.store_url, create=False)
-    try:
-        require_current(engine)
-        inbox.number(chosen, engine)
-        yield Reader(engine, Vault(keys))
-    finally:
-        engine.dispose()
-
-
 def _detector(path: str, keys: KeyRing) -> Callable[[str], Mark]:
     from guard.generators.text import detect_watermark
     from guard.models import load_text
-    from guard.provenance.inspect import Mark
+    from guard.provenance.verdict import Mark
     from guard.provenance.watermark import TEXT_KEY, key_ring
 
     model = load_text(path)
@@ -140,6 +123,16 @@ def _print(found: Inspection) -> None:
     head = f"{show.harmless(found.name or 'stdin')} ({found.media_type or 'unknown format'})"
     out.print(Text.assemble((head, "bold"), ": ", (verdict.replace("_", " "), _STYLES.get(verdict, "bold"))))
     out.print(f"  {found.summary}")
+    if found.reason is not None:
+        out.print(f"  Why: {found.reason.replace('_', ' ')}.")
+    if found.entry is not None:
+        named, receipt = found.entry, found.entry.receipt
+        proof = {True: "proved to be in the record", False: "not proved", None: "to be proved with the log's key"}[
+            named.proved
+        ]
+        out.print(f"  Entry {named.seq} of {named.at}: {proof}.")
+        out.print(f"  Checkpoint of {receipt.size} entries, root {receipt.root}.", style="dim")
+        out.print(f"  A receipt to keep:  guard audit proof {named.seq}", style="dim")
     for each in found.evidence:
         out.print()
         out.print(Text.assemble((f"  {each.layer:<11}", "bold"), each.status.replace("_", " ")))

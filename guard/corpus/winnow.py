@@ -75,6 +75,13 @@ class Winnow:
         return np.concatenate([it[0] for it in found])[first], places
 
 
+def spans(data: NDArray[np.uint8], starts: Places, ends: Places) -> Hashes:
+    """The hash of each stretch of some bytes, from its start to before its end; equal stretches have equal ones."""
+    sums = np.zeros(len(data) + 1, np.uint64)
+    np.cumsum((data.astype(np.uint64) + np.uint64(1)) * _powers(_BASE, len(data)), out=sums[1:])
+    return _mixed((sums[ends] - sums[starts]) * _powers(_INVERSE, len(data) + 1)[starts])
+
+
 def _sliding_least(values: Hashes, window: int) -> Hashes:
     """The least of each `window` values in a row, in time that does not depend on the window (van Herk, Gil and Werman)."""
     count = len(values) - window + 1

@@ -1,108 +1,51 @@
-"""What can be said about the origin of a file: its credential, the manifest beside it, the record, a watermark.
+"""What can be said about the origin of a file: its credential, the manifest beside it, its marks, the record, its likes.
 
-No verdict says "not made by AI": marks can be removed, and most content never had one. A verdict has no truth value, so that
-nobody writes `if inspect(data)` and reads an absence of evidence as evidence.
+The cheap looks come first. Fingerprints, and marks in pictures that were turned or stretched, are looked for where those
+named no entry, or where the caller asks for it.
 """
 
 from __future__ import annotations
 
-import enum
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Protocol
 
 from guard.audit.read import Entry, Reader
+from guard.audit.receipt import verify_receipt
 from guard.digest import JSON, label
 from guard.errors import ContentError, EvidenceError, MissingExtra
 from guard.keys import KeyRing
 from guard.media import content_of
 from guard.provenance import credentials, manifest, wrapped
 from guard.provenance.certs import development_anchor
+from guard.provenance.registry import Hit, Registry
 from guard.provenance.stamp import MANIFEST
-from guard.types import Content, Image, Text
+from guard.provenance.verdict import Evidence, Inspection, Mark, Named, Verdict, conclude
+from guard.types import Content, Image, Media, Text
 
 MAX_ENTRIES = 10
 MADE_HERE = ("release", "output")
 _ROLES = (*MADE_HERE, "prompt")
 
 
-class Verdict(enum.Enum):
-    """The strongest thing that can be said; compare it, it is neither true nor false."""
-
-    TRUSTED = "trusted"
-    VALID = "valid"
-    RECOVERED = "recovered"
-    PROBABLE = "probable"
-    CONTRADICTED = "contradicted"
-    NO_EVIDENCE = "no_evidence"
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a verdict is neither true nor false: compare it with Verdict.TRUSTED and the others")
-
-
-SUMMARY = {
-    Verdict.TRUSTED: "It carries an intact statement of origin, signed by somebody this installation trusts.",
-    Verdict.VALID: "It carries an intact statement of origin, but nobody trusted here vouches for the signer.",
-    Verdict.RECOVERED: "The record holds exactly this content as made here; the mark itself is missing or not trusted.",
-    Verdict.PROBABLE: "It carries this installation's watermark; a watermark names no request and proves nothing alone.",
-    Verdict.CONTRADICTED: "It carries a statement of origin that does not hold: changed, or attached to something else.",
-    Verdict.NO_EVIDENCE: "Nothing was found. This says nothing about origin: marks can be removed, and most content has none.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one look came to. `details` may hold text written by strangers: show it as text only."""
-
-    layer: str
-    status: str
-    message: str
-    details: Mapping[str, JSON] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a watermark detector found."""
-
-    detected: bool
-    algorithm: str
-    details: Mapping[str, JSON] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """All evidence about one file, and the verdict that follows from it."""
-
-    verdict: Verdict
-    kind: str
-    media_type: str | None
-    digest: str
-    evidence: tuple[Evidence, ...]
-    name: str | None = None
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("an inspection is neither true nor false: look at its verdict")
+class Found(Protocol):
+    """What the detector of image marks tells: whose mark it is, and how the picture was changed since it was marked."""
 
     @property
-    def summary(self) -> str:
-        """The verdict in one sentence."""
-        return SUMMARY[self.verdict]
+    def mark_id(self) -> bytes: ...
+    @property
+    def key_id(self) -> str: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def rotation(self) -> float: ...
+    @property
+    def flipped(self) -> bool: ...
 
-    def data(self) -> dict[str, JSON]:
-        """For JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "media_type": self.media_type,
-            "digest": self.digest,
-            "verdict": self.verdict.value,
-            "summary": self.summary,
-            "evidence": [
-                {"layer": each.layer, "status": each.status, "message": each.message, "details": dict(each.details)}
-                for each in self.evidence
-            ],
-        }
+
+Detector = Callable[[Image, bool], Found | None]  # the image, and whether to search as long as it takes
+Looked = tuple[Evidence, Sequence[Entry]]  # what a look came to, and the entries that it names, the best first
 
 
 def inspect(
@@ -116,26 +59,38 @@ def inspect(
     anchors: Sequence[str] = (),
     public_keys: Sequence[str] = (),
     stampers: Sequence[str] = (),
+    registry: Registry | None = None,
+    detect: Detector | None = None,
+    vkeys: Sequence[str] = (),
+    search: bool | None = None,
 ) -> Inspection:
     """Look at a file in every way that is at hand, and say what was found. Needs no network, and makes no keys.
 
     `sidecar` is what lies beside a text: its manifest, or a stamp or outcome as JSON that holds one. `anchors` (PEM) and
     `public_keys` (as `manifest.public_key` writes them) are trusted beside this installation's own; `stampers` (PEM) vouch for
-    the time of credentials.
+    the time of credentials. With `vkeys`, the keys of the log, every entry that is named is proved to be in it. `search`: look
+    for what takes long always, never, or (None) where nothing else named an entry.
     """
     try:
         content: Content | None = content_of(data)
     except ContentError:
         content = None
-    evidence: list[Evidence] = []
-    if content is None:
-        evidence.append(Evidence("file", "unknown", "It is no image, sound or UTF-8 text of a known format."))
-    if content is not None:
-        evidence += _credential(content, [*anchors, *_own_anchors(keys)], stampers)
-    if isinstance(content, Text):
-        evidence.append(_manifest(content, sidecar, [*public_keys, *_own_public_keys(keys)]))
-        evidence.append(_watermark(content, watermark))
-    evidence.append(_record(content, data, reader))
+    looks = list(_cheap(content, data, keys, reader, sidecar, watermark, anchors, public_keys, stampers))
+    if isinstance(content, Image) and detect is not None and registry is not None:
+        looks.insert(1, _image_mark(content, registry, detect, search=search is True))
+    so_far = conclude([evidence for evidence, _ in looks])
+    if search or (search is None and so_far is not Verdict.TRUSTED and not any(entries for _, entries in looks)):
+        if isinstance(content, Image) and detect is not None and registry is not None and not search:
+            looks[1] = _image_mark(content, registry, detect, search=True)
+        if content is not None and registry is not None and not any(entries for _, entries in looks):
+            looks.append(_fingerprint(content, registry))
+    named, evidence = None, []
+    for found, entries in looks:
+        best = _proved(entries[0], reader, vkeys) if entries and reader is not None else None
+        if best is not None and best.proved is False:
+            found, best = Evidence(found.layer, "unproved", _UNPROVED), None  # noqa: PLW2901
+        named = named or best
+        evidence.append(found)
     return Inspection(
         verdict=conclude(evidence),
         kind=content.kind if content else "unknown",
@@ -143,28 +98,33 @@ def inspect(
         digest=label(data),
         evidence=tuple(evidence),
         name=name,
+        entry=named,
     )
 
 
-def conclude(evidence: Sequence[Evidence]) -> Verdict:
-    """The verdict: a broken claim outweighs everything, a trusted signature the record, and the record an unknown signer."""
-    found = {(each.layer, each.status) for each in evidence}
-    order = (
-        (Verdict.CONTRADICTED, {("credential", "invalid"), ("credential", "contradicted"), ("manifest", "altered")}),
-        (Verdict.TRUSTED, {("credential", "trusted"), ("manifest", "valid")}),
-        (Verdict.RECOVERED, {("record", "released"), ("record", "made")}),
-        (
-            Verdict.VALID,
-            {
-                ("credential", "valid"),
-                ("credential", "expired"),
-                ("credential", "not_yet_valid"),
-                ("manifest", "unknown_signer"),
-            },
-        ),
-        (Verdict.PROBABLE, {("watermark", "detected")}),
-    )
-    return next((verdict for verdict, signs in order if found & signs), Verdict.NO_EVIDENCE)
+def _cheap(
+    content: Content | None,
+    data: bytes,
+    keys: KeyRing,
+    reader: Reader | None,
+    sidecar: str | None,
+    watermark: Callable[[str], Mark] | None,
+    anchors: Sequence[str],
+    public_keys: Sequence[str],
+    stampers: Sequence[str],
+) -> Iterator[Looked]:
+    if content is None:
+        yield Evidence("file", "unknown", "It is no image, sound, film, document or UTF-8 text of a known format."), ()
+    trusted = [*anchors, *_own_anchors(keys)]
+    if isinstance(content, Media):
+        yield _credential(partial(credentials.read, content, trusted, stampers=stampers)), ()
+    if isinstance(content, Text):
+        within = _credential(partial(wrapped.read, content, trusted, stampers=stampers))
+        if within.status not in (credentials.State.NONE.value, "unreadable"):  # most texts carry none themselves
+            yield within, ()
+        yield _manifest(content, sidecar, [*public_keys, *_own_public_keys(keys)]), ()
+        yield _watermark(content, watermark), ()
+    yield _record(content, data, reader)
 
 
 def sidecar_manifest(text: str) -> str | None:
@@ -200,19 +160,13 @@ _TEXT = {
 }
 
 
-def _credential(content: Content, anchors: Sequence[str], stampers: Sequence[str]) -> list[Evidence]:
-    """Of a text only where there is one: most texts that leave carry none themselves."""
+def _credential(read: Callable[[], credentials.Credential]) -> Evidence:
     try:
-        if isinstance(content, Text):
-            found = wrapped.read(content, anchors, stampers=stampers)
-        else:
-            found = credentials.read(content, anchors, stampers=stampers)
+        found = read()
     except ContentError as error:
-        return [] if isinstance(content, Text) else [_evidence("unreadable", f"It cannot be read: {error}.")]
+        return _evidence("unreadable", f"It cannot be read: {error}.")
     except MissingExtra as error:
-        return [_evidence("not_looked", str(error))]
-    if isinstance(content, Text) and found.state is credentials.State.NONE:
-        return []
+        return _evidence("not_looked", str(error))
     message = _CREDENTIAL[found.state]
     if "manifest.remote" in found.problems:
         message = "Its credential lies on a server; it was not fetched."
@@ -226,7 +180,7 @@ def _credential(content: Content, anchors: Sequence[str], stampers: Sequence[str
         "generation": dict(found.generation),
         "problems": list(found.problems),
     }
-    return [_evidence(found.state.value, message, {} if found.state is credentials.State.NONE else details)]
+    return _evidence(found.state.value, message, {} if found.state is credentials.State.NONE else details)
 
 
 def _evidence(status: str, message: str, details: Mapping[str, JSON] | None = None) -> Evidence:
@@ -256,21 +210,22 @@ def _watermark(text: Text, detect: Callable[[str], Mark] | None) -> Evidence:
     return Evidence("watermark", "none", message, found.details)
 
 
-def _record(content: Content | None, data: bytes, reader: Reader | None) -> Evidence:
+def _record(content: Content | None, data: bytes, reader: Reader | None) -> Looked:
     if reader is None:
-        return Evidence("record", "not_looked", "No record was searched.")
+        return Evidence("record", "not_looked", "No record was searched."), ()
     try:
         hits = [hit for each in _readings(content, data) for hit in _hits(reader, each)]
     except EvidenceError as error:
-        return Evidence("record", "unreadable", f"The record does not hold: {error}.")
+        return Evidence("record", "unreadable", f"The record does not hold: {error}."), ()
     if not hits:
-        return Evidence("record", "none", "The record does not hold exactly these bytes.")
+        return Evidence("record", "none", "The record does not hold exactly these bytes."), ()
     status = min((hit[0] for hit in hits), key=list(_RECORD).index)
     details: list[JSON] = [
         {"entry": entry.seq, "request_id": entry.request_id, "at": entry.at, "as": found, "state": entry.state}
         for found, entry in hits
     ]
-    return Evidence("record", status, _RECORD[status], {"entries": details})
+    best = [entry for found, entry in hits if found == status and status in ("released", "made")]
+    return Evidence("record", status, _RECORD[status], {"entries": details}), best
 
 
 _RECORD = {
@@ -306,10 +261,10 @@ def _origin(reader: Reader, entry: Entry, role: str) -> str:
         return "asked"
     if entry.kind == "check":
         return "checked"
-    return "released" if role == "release" and _released(reader, entry) else "made"
+    return "released" if role == "release" and released(reader, entry) else "made"
 
 
-def _released(reader: Reader, entry: Entry) -> bool:
+def released(reader: Reader, entry: Entry) -> bool:
     """At once, or by the newest ruling of a reviewer."""
     if entry.state != "held" or entry.request_id is None:
         return entry.state == "released"
@@ -328,3 +283,82 @@ def _own_public_keys(keys: KeyRing) -> list[str]:
     if not (keys.folder / f"{MANIFEST}.pem").exists():
         return []
     return [manifest.public_key(keys.signing_key(MANIFEST).public_key())]
+
+
+# --- the looks that need the registry --------------------------------------------------------------------------------
+
+
+_MARK = {
+    "none": "No mark of this installation was found in it.",
+    "recovered": "It carries the mark of an entry here, and shows the picture that the entry released.",
+    "transplanted": "It carries the mark of an entry here, and does not show the picture that the entry released.",
+    "unverified": "It carries a mark of this installation, and there is nothing here to compare the picture with.",
+    "unreadable": "It does not decode, so no mark was looked for.",
+}
+_UNPROVED = "It names an entry that cannot be proved to be in the record: run  guard audit verify."
+
+
+def _image_mark(image: Image, registry: Registry, detect: Detector, *, search: bool) -> Looked:
+    """A mark alone proves nothing, since it can be copied: what it names must have shown the same picture."""
+    from guard.provenance.fingerprint import image as prints
+
+    try:
+        found = detect(image, search)
+        picture = prints.opened(image) if found is not None else None
+    except ContentError:
+        return Evidence("watermark", "unreadable", _MARK["unreadable"]), ()
+    except MissingExtra as error:
+        return Evidence("watermark", "not_looked", str(error)), ()
+    if found is None or picture is None:
+        return Evidence("watermark", "none", _MARK["none"]), ()
+    details: dict[str, JSON] = {"mark_id": found.mark_id.hex(), "key_id": found.key_id}
+    view = prints.View(found.scale, found.rotation, found.flipped)
+    likes = [(registry.fits(picture, entry, view), entry) for entry in registry.marked(found.mark_id)]
+    told = sorted(((like, entry) for like, entry in likes if like is not None), key=lambda it: -it[0])
+    if not told:
+        return Evidence("watermark", "unverified", _MARK["unverified"], details), ()
+    like, entry = told[0]
+    status = "recovered" if like >= prints.SAME else "transplanted"
+    return Evidence("watermark", status, _MARK[status], {**details, "entry": entry.seq, "likeness": round(like, 3)}), [
+        entry
+    ]
+
+
+def _fingerprint(content: Content, registry: Registry) -> Looked:
+    try:
+        hits = registry.similar(content)
+    except ContentError as error:
+        return Evidence("fingerprint", "unreadable", f"It cannot be compared: {error}."), ()
+    except MissingExtra as error:
+        return Evidence("fingerprint", "not_looked", str(error)), ()
+    if not hits:
+        return Evidence("fingerprint", "none", "Nothing released here is much like it."), ()
+    message = "Something much like it was released here."
+    return Evidence("fingerprint", "similar", message, {"entries": _likes(hits)}), [hit.entry for hit in hits]
+
+
+def _likes(hits: Sequence[Hit]) -> list[JSON]:
+    return [
+        {
+            "entry": hit.entry.seq,
+            "request_id": hit.entry.request_id,
+            "at": hit.entry.at,
+            "likeness": round(hit.likeness, 3),
+        }
+        for hit in hits
+    ]
+
+
+def _proved(entry: Entry, reader: Reader, vkeys: Sequence[str]) -> Named | None:
+    """The entry with its receipt; None while no checkpoint covers it."""
+    receipt = reader.receipt(entry.seq)
+    if receipt is None:
+        return None
+    proved = None
+    if vkeys:
+        try:
+            verify_receipt(receipt, vkeys, leaf=entry.leaf)
+            proved = entry.intact
+        except EvidenceError:
+            proved = False
+    return Named(entry.seq, entry.at, entry.request_id, entry.state, receipt, proved)

@@ -22,7 +22,7 @@ from guard.store.failure import explain, is_missing_table
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"  # the newest revision; a constant, so that a start does not import Alembic
+HEAD = "0008"  # the newest revision; a constant, so that a start does not import Alembic
 LOCK_SECONDS = 30
 _COMPACT_BELOW = 1 << 30  # bytes: some seconds of work, in which writers wait
 _MIGRATION_LOCK = 0x67656E67  # any number will do, as long as every genguard process uses the same

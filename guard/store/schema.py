@@ -27,7 +27,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {  # what the service may have on a table
     **dict.fromkeys(OURS, READ),
     **dict.fromkeys(("log_head", "log_body", "review_case"), READ | {"UPDATE"}),
     **dict.fromkeys(
-        ("log_tile", "log_checkpoint", "log_cosignature", "log_inbox", "log_inbox_body"), READ | {"DELETE"}
+        ("log_tile", "log_checkpoint", "log_cosignature", "log_inbox", "log_inbox_body", "log_name"), READ | {"DELETE"}
     ),
 }
 _SCRATCH = "guard_check"

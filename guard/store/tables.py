@@ -106,6 +106,18 @@ class LogOnce(Base):
     id: Mapped[str] = mapped_column(Text)
 
 
+class LogName(Base):
+    """What an entry is found by besides its number: the id of a mark (`mark:…`), the label of a credential (`manifest:…`).
+
+    It repeats what leaves say, and is made again from them.
+    """
+
+    __tablename__ = "log_name"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
 class LogInbox(Leaf, Base):
     """Sealed entries that are durable and have no number yet. Empty on SQLite, where whoever writes has the whole log.
 
@@ -133,7 +145,7 @@ class LogInboxBody(Base):
 
 
 class LogBody(Base):
-    """Sealed content of an entry: `role` is prompt, output or release. Erasing empties the row and destroys its key."""
+    """Sealed content of an entry by `role`, such as output or fingerprint. Erasing empties the row and destroys its key."""
 
     __tablename__ = "log_body"
     __table_args__ = (_of_an_entry(), Index("ix_log_body_lookup", "lookup"), _PARTITIONED)

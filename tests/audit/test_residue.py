@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, func, select, text
 from typer.testing import CliRunner
 
 from guard import review
@@ -30,9 +30,12 @@ from guard.cli import audit
 from guard.digest import JSON, sha256, subkey
 from guard.errors import EvidenceError
 from guard.keys import KeyRing
+from guard.provenance.fingerprint import stamped
+from guard.provenance.fingerprint import text as fingerprint
+from guard.provenance.registry import Registry
 from guard.store.engine import open_engine, reading
-from guard.store.tables import LogBody, LogEntry, LogTile
-from guard.types import Content, Receipt, Text
+from guard.store.tables import LogBody, LogEntry, LogName, LogTile
+from guard.types import Content, Receipt, Stamp, Text
 from tests.audit.residue import Needle, confirming, ends, present, written
 
 ENTRIES, HERS, OTHERS, AT_ONCE = {"sqlite": 100_000, "postgresql": 10_000}, 400, 200, 1000
@@ -99,14 +102,20 @@ def crowd(engine: Engine, keys: KeyRing) -> Crowd:
                 long = 2000 if len(said) % 100 == 0 else chance.randrange(4, 60)
                 said[seq] = {"prompt": words(chance, 4), "output": words(chance, long)}
                 bodies = {role: Text(told) for role, told in said[seq].items()}
+                bodies |= stamped(bodies["output"], Stamp("", ())).traces
             who = ann if seq in hers else chance.choice(people)
-            drafts.append(Draft("generation", f"r{seq}", {"state": "released"}, bodies, who))
+            fields: dict[str, JSON] = {"state": "released", "stamp": {"layers": [marked(seq)]} if seq in hers else None}
+            drafts.append(Draft("generation", f"r{seq}", fields, bodies, who))
         log.append(drafts)
     said |= held(log, ann, chance)
     reader = Reader(engine)
     seqs = [*chance.sample(list(said), 200), *chance.sample(sorted(set(range(count)) - hers), 100)]
     receipts = {seq: receipt for seq in seqs if (receipt := reader.receipt(seq)) is not None}
     return Crowd(log, said, receipts, place)
+
+
+def marked(seq: int) -> JSON:
+    return {"kind": "watermark", "status": "applied", "algorithm": "", "detail": {"mark_id": f"{seq:012x}"}}
 
 
 def held(log: Log, ann: str, chance: random.Random) -> dict[int, dict[str, str]]:
@@ -142,6 +151,13 @@ def test_nothing_of_a_person_is_left_among_a_hundred_thousand_entries(
         rows = connection.execute(query).all()
     sealed = {part for row in rows for value in row[1:] for part in ends(value or b"")}
     telling = {needle for told in texts for needle in written(told)} | confirming_any(texts, keys)
+    # A text of hers has keys by which it is found: no file may hold one of them, plain or as the sealed body writes them.
+    found_by = [fingerprint.keys(roles["output"]) for roles in crowd.said.values() if "output" in roles]
+    traced = sum(len(keys_) > 0 for keys_ in found_by)
+    assert traced > HERS / 2
+    telling |= {number.tobytes() for keys_ in found_by for number in keys_}
+    telling |= {part for keys_ in found_by for part in ends(fingerprint.pack(keys_).encode())}
+    assert names_of_marks(engine) == HERS
     assert present(place.files(), telling | sealed) == sealed
     backup = tmp_path / "backup"
     backup.mkdir()
@@ -152,7 +168,8 @@ def test_nothing_of_a_person_is_left_among_a_hundred_thousand_entries(
     command = ["erase", "--subject", ANN, "--reason", "a letter asks", "--by", "kim"]
     done = CliRunner().invoke(audit.app, [*command, "--store", url, "--home", str(keys.folder.parent)])
     assert done.exit_code == 0, done.output
-    assert f"erased {len(texts)} contents of {len(crowd.said)} entries, and destroyed 1 keys" in done.output
+    assert names_of_marks(engine) == 0
+    assert f"erased {len(texts) + traced} contents of {len(crowd.said)} entries, and destroyed 1 keys" in done.output
 
     # A server's files keep what was sealed, as backups do; SQLite's do not.
     left = present(place.files(), telling | sealed)
@@ -172,6 +189,15 @@ def test_nothing_of_a_person_is_left_among_a_hundred_thousand_entries(
     assert looked.isdisjoint(row.lookup for row in rows)
     if engine.dialect.name == "sqlite":
         no_backup_opens(f"sqlite:///{backup / 'guard.db'}", log, crowd.said)
+
+    # Neither does the index of what was released, from what is left or from the backup.
+    restored = [open_engine(f"sqlite:///{backup / 'guard.db'}")] if engine.dialect.name == "sqlite" else []
+    for place_ in (engine, *restored):
+        registry = Registry(Reader(place_, log.vault), log.vault)
+        assert registry.refresh() == 0
+        assert [hit for told in texts[::40] for hit in registry.similar(Text(told))] == []
+    for other_engine in restored:
+        other_engine.dispose()
 
     # The record is whole, everybody else's content opens, and every proof holds: those handed out before, and new ones.
     report = verify(engine, log.vkey, vault=log.vault)
@@ -193,6 +219,11 @@ def test_nothing_of_a_person_is_left_among_a_hundred_thousand_entries(
         connection.execute(text("INSERT INTO careless VALUES (:words)"), [{"words": told} for told in texts[:4]])
     careless = {needle for told in texts[:4] for needle in written(told)[:3]}
     assert present(place.files(), careless) == careless
+
+
+def names_of_marks(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return connection.execute(select(func.count()).select_from(LogName)).scalar_one()
 
 
 def confirming_any(texts: Sequence[str], keys: KeyRing) -> set[Needle]:

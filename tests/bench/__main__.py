@@ -22,7 +22,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, fairness, marks, peers, provenance, record, study
+from tests.bench import checks, copies, fairness, marks, peers, provenance, record, recover, study
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -94,9 +94,16 @@ def main(*parts: str) -> None:
             "checks": checks.lines,
             "copies": copies.lines,
             "provenance": provenance.lines,
+            "registry": recover.lines,
             "fairness": fairness.lines,
         }
-        whole = {"peers": peers.main, "faults": faults, "marks": marks.main, "fairness-study": study.main}
+        whole = {
+            "marks": marks.main,
+            "recover": recover.main,
+            "fairness-study": study.main,
+            "peers": peers.main,
+            "faults": faults,
+        }
         for name in parts or [*made, *whole]:
             if name in whole:
                 whole[name]()

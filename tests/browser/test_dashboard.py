@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import urllib.request
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import pytest
 
 from guard import review
 from guard.audit.read import Reader
-from guard.types import Text
+from guard.provenance.fingerprint import stamped
+from guard.types import Stamp, Text
 from tests import seed
 
 pytestmark = pytest.mark.browser
@@ -276,3 +278,48 @@ def test_pages_are_accessible(visit: Open, record: Any, shots: Path, scheme: str
                 bad.append((name, it["id"], nodes[:3]))
     review.unclaim(record.engine, record.log, case_id=case, reviewer="Ada Larsen")
     assert bad == []
+
+
+# --- inspection ------------------------------------------------------------------------------------------------------------
+
+
+def upload(page: Any, still: Still, name: str, data: bytes) -> None:
+    page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "application/octet-stream", "buffer": data}]
+    )
+    page.locator(".st-key-verdict").wait_for()
+    still(page)
+
+
+def test_a_file_is_inspected_and_leads_to_its_entry(visit: Open, still: Still, record: Any, shots: Path) -> None:
+    picture = seed.picture(7)
+    released = seed.outcome(
+        record, state="released", action="allow", output=picture, release=picture, request_id="inspected",
+        traces=stamped(picture, Stamp(picture.digest, ())).traces,
+    )  # fmt: skip
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.open(io.BytesIO(picture.data)).resize((300, 300)).save(buffer, "JPEG", quality=60)
+    page = visit("/inspect")
+    heading(page, "Inspect")
+    upload(page, still, "holiday.jpg", buffer.getvalue())
+    page.screenshot(path=shots / "inspect.png", full_page=True)
+    page.locator(".st-key-verdict").get_by_text("Probable").wait_for()
+    page.get_by_text("Fingerprint: similar").wait_for()
+    page.get_by_text("In the signed record, unchanged").wait_for()
+    harmless(page)
+    page.locator(".st-key-open-entry button").click()
+    heading(page, re.compile("released$"))
+    page.get_by_text("In the signed record, unchanged").wait_for()
+    assert f"entry={released.seq}" in page.url
+
+
+def test_a_hostile_file_stays_text(visit: Open, still: Still, shots: Path) -> None:
+    hostile = seed.HOSTILE
+    page = visit("/inspect", scheme="dark")
+    upload(page, still, "![x](http:evil.test)<img src=x onerror=pwned=1>.txt", hostile.encode())
+    page.screenshot(path=shots / "inspect-hostile.png", full_page=True)
+    page.locator(".st-key-verdict").get_by_text("No evidence").wait_for()
+    page.get_by_text("says nothing about origin").wait_for()
+    harmless(page)

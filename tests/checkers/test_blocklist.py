@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pil
 from PIL import ImageEnhance
 
-from guard.checkers import pdq
+from guard import pdq
 from guard.checkers.blocklist import BlocklistChecker
 from guard.errors import ConfigError
 from guard.types import Finding, Image, Item, Stage

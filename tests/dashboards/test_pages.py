@@ -31,7 +31,7 @@ def said(at: Any) -> str:
 # --- a record that is not ready --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["queue", "case", "audit", "overview"])
+@pytest.mark.parametrize("page", ["queue", "case", "audit", "inspect", "overview"])
 def test_an_empty_record_explains_itself(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     url = f"sqlite:///{tmp_path / 'empty.db'}"
     engine = open_engine(url)
@@ -44,6 +44,7 @@ def test_an_empty_record_explains_itself(app: App, tmp_path: Path, monkeypatch: 
         "queue": "Nothing waits for review",
         "case": "No case is open",
         "audit": "The record is empty",
+        "inspect": "Upload a file",
         "overview": "Nothing was recorded",
     }
     assert expected[page] in said(at)

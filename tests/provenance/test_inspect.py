@@ -20,8 +20,9 @@ from guard.keys import KeyRing
 from guard.provenance import manifest
 from guard.provenance.certs import Identity
 from guard.provenance.credentials import Claim, sign
-from guard.provenance.inspect import SUMMARY, Evidence, Inspection, Mark, Verdict, conclude, inspect, sidecar_manifest
+from guard.provenance.inspect import inspect, sidecar_manifest
 from guard.provenance.stamp import Stamper
+from guard.provenance.verdict import SUMMARY, Evidence, Inspection, Mark, Verdict, conclude
 from guard.store.engine import open_engine, upgrade
 from guard.types import Content, Image, PolicyRef, Text
 
