@@ -5,6 +5,7 @@ Pictures are as they are shown: turned as their EXIF data says. Regions are in t
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,13 @@ def covered(image: Image, filled: Sequence[Region], blurred: Sequence[Region] = 
 
 def _decoded(image: Image, max_pixels: int, max_frames: int) -> list[tuple[Picture, int]]:
     """Frames with the milliseconds for which each is shown."""
+    with opened(image, max_pixels, max_frames) as (picture, count):
+        return list(_shown(picture, count))
+
+
+@contextlib.contextmanager
+def opened(image: Image, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> Iterator[tuple[Any, int]]:
+    """The image as its file holds it, not decoded yet, and its number of frames. Raises ContentError, while it is used too."""
     pil = _pil()
     kind = media.media_type(image.data)
     if kind not in _FORMATS:
@@ -69,10 +77,10 @@ def _decoded(image: Image, max_pixels: int, max_frames: int) -> list[tuple[Pictu
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # ours is the stricter limit
-            with pil.open(io.BytesIO(image.data), formats=[_FORMATS[kind]]) as opened:
-                count = getattr(opened, "n_frames", 1)
-                _check_size(opened.width, opened.height, count, max_pixels, max_frames)
-                return list(_shown(opened, count))
+            with pil.open(io.BytesIO(image.data), formats=[_FORMATS[kind]]) as picture:
+                count = getattr(picture, "n_frames", 1)
+                _check_size(picture.width, picture.height, count, max_pixels, max_frames)
+                yield picture, count
     except (OSError, ValueError, SyntaxError, EOFError, pil.DecompressionBombError) as error:
         raise ContentError(f"the image does not decode ({type(error).__name__})") from None
 
