@@ -204,12 +204,16 @@ class Side:
 
 def environment(peer: Peer) -> Path:
     """The interpreter of a peer's environment, which is made where there is none. Raises Unavailable."""
-    folder = HOME / f"{peer.package}-{peer.version}"
+    return installed(HOME / f"{peer.package}-{peer.version}", [f"{peer.package}=={peer.version}"])
+
+
+def installed(folder: Path, *wanted: Sequence[str]) -> Path:
+    """The interpreter of an environment in `folder`, into which pip installs each of `wanted`. Raises Unavailable."""
     python, ready = folder / "bin" / "python", folder / "ready"
     if not ready.exists():
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         venv = [sys.executable, "-m", "venv", "--clear", str(folder)]
-        for command in (venv, [*pip, f"{peer.package}=={peer.version}"]):
+        for command in (venv, *([*pip, *each] for each in wanted)):
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL)
             except subprocess.CalledProcessError as error:

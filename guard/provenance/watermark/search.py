@@ -19,7 +19,7 @@ from guard.provenance.watermark.tile import SIDE, VARIANTS, Integers, Pattern, S
 
 SMALLEST, LARGEST = 0.38, 1.7  # scales that are looked for
 _CAP = 10.0  # power, over the usual one, above which a frequency is the picture's own
-_ROUGH, CLOSE = 96, 24  # hypotheses that are looked at more closely, and that are decoded
+_ROUGH, _FEW, CLOSE = 96, 12, 24  # hypotheses that are looked at more closely, the first of them, and that are decoded
 _ALIGNED, UNSCALED = 10, 3  # the same, where nothing was scaled or turned
 
 
@@ -136,11 +136,12 @@ def _soft(chips: Spectrum, guess: Hypothesis, key: bytes) -> Reals:
     return known.soft(_placed(chips, known.data, guess.shift))
 
 
-def hypotheses(plane: Plane, key: bytes) -> list[Hypothesis]:
-    """Where this key's mark may be, best first."""
+def hypotheses(plane: Plane, key: bytes) -> Iterator[Hypothesis]:
+    """Where this key's mark may be, best first; what looks best at once is tried before the others are looked at closely."""
     rough = sorted(_rough(plane, key), key=lambda found: -found.score)[:_ROUGH]
-    close = [better for found in rough for better in _close(plane, key, found)]
-    return sorted(close, key=lambda found: -found.score)[:CLOSE]
+    for few in (rough[:_FEW], rough[_FEW:]):
+        close = [better for found in few for better in _close(plane, key, found)]
+        yield from sorted(close, key=lambda found: -found.score)[: CLOSE // 2]
 
 
 def _rough(plane: Plane, key: bytes) -> Iterator[Hypothesis]:
