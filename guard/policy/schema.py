@@ -147,7 +147,7 @@ class StampModel(_Strict):
     audio: list[LayerName] = Field(["manifest"])
     video: list[LayerName] = Field(["manifest"])
     document: list[LayerName] = Field(["manifest"])
-    watermark: bool = Field(True, description="ask local text models to watermark their tokens")
+    watermark: bool = Field(True, description="mark images, sounds, and the tokens of local text models")
     timestamp: Literal["required", "preferred", "none"] = Field(
         "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
     )

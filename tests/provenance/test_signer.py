@@ -119,7 +119,7 @@ def test_the_configured_signer_signs_and_no_authority_is_made(signing: Guard, ho
     outcome = signing.wrap(lambda _: blank_png())("draw")
     assert isinstance(outcome.content, Image)
     assert outcome.stamp is not None
-    [layer] = outcome.stamp.layers
+    layer = outcome.stamp.layers[0]
     fingerprint = house.signer.certificate.fingerprint(hashes.SHA256()).hex()
     assert (layer.detail["development"], layer.detail["signer"]) == (False, f"sha256:{fingerprint}")
     for anchor in (house.root, house.middle):
