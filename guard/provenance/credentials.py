@@ -34,6 +34,11 @@ SIGNABLE = frozenset(
 Signed = TypeVar("Signed", bound=Media)
 
 
+def carried(data: bytes) -> bool:
+    """Whether a file seems to carry a credential already."""
+    return b"jumb" in data
+
+
 def issue(
     content: Signed,
     claim: Claim,
@@ -54,7 +59,7 @@ def issue(
         formats = ", ".join(sorted(SIGNABLE))
         raise StampError(f"no credential can be put into {kind or 'this format'}: use {formats}", "unsupported_format")
     lineage = Lineage(
-        carried=b"jumb" in content.data, source=source is not None
+        carried=carried(content.data), source=source is not None
     )  # every embedded credential is a JUMBF box
     ingredients = []
     if lineage.carried:

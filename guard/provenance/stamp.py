@@ -16,14 +16,15 @@ from guard.digest import JSON, keyed
 from guard.errors import ConfigError, KeyFileError, MissingExtra, StampError
 from guard.keys import KeyRing
 from guard.options import AuthoritySpec
-from guard.provenance import credentials, manifest, wrapped
+from guard.provenance import credentials, manifest, watermark, wrapped
 from guard.provenance.certs import Clock, Identity, development_identity, read_anchors, utcnow
 from guard.provenance.claim import Claim
-from guard.types import Content, Layer, Media, PolicyRef, Stamp, StampSpec, Text
+from guard.provenance.watermark import audio, image
+from guard.types import Audio, Content, Image, Layer, Media, PolicyRef, Stamp, StampSpec, Text
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest"
+MANIFEST, WATERMARK = "manifest", "watermark"
 _DEFAULT = StampSpec()
 _PROMPT_KEY = "prompt-digest"
 
@@ -97,8 +98,22 @@ class Stamper:
     # --- the steps, in their order -----------------------------------------------------------------------------------
 
     def _watermark(self, content: Content, layers: tuple[Layer, ...]) -> tuple[Content, tuple[Layer, ...]]:
-        """A text was marked while it was drawn, or never will be."""
-        return content, layers
+        """Images and sounds are marked here; a text was marked while it was drawn, or never will be."""
+        if not self._spec.watermark or not isinstance(content, Image | Audio) or _marks(layers):
+            return content, layers
+        algorithm = image.ALGORITHM if isinstance(content, Image) else audio.ALGORITHM
+        if credentials.carried(content.data):
+            reason = {"reason": "carries_a_credential"}  # which a change of the pixels would break
+            return content, (*layers, Layer(WATERMARK, "not_applicable", algorithm, reason))
+        try:
+            key = list(watermark.key_ring(self._keys, f"{content.kind}-mark").values())[-1]
+            if isinstance(content, Image):
+                marked, layer = image.embed(content, secrets.token_bytes(image.ID_SIZE), key)
+                return marked, (*layers, layer)
+            sound, layer = audio.embed(content, audio.provider(key), key)
+        except (MissingExtra, KeyFileError) as error:
+            return content, (*layers, _failed(algorithm, error, kind=WATERMARK))
+        return sound, (*layers, layer)
 
     def _label(self, content: Content) -> tuple[Content, tuple[Layer, ...]]:
         """What people and other software read: labels and XMP, before the credential, which binds them."""
@@ -115,7 +130,7 @@ class Stamper:
         return signed, layer, None
 
     def _statement(self, text: Text, origin: Origin, marks: tuple[Layer, ...]) -> tuple[Layer, str | None]:
-        mark = next((layer for layer in marks if layer.kind == "watermark"), None)
+        mark = _marks(marks)
         statement = manifest.statement(
             text.text,
             request_id=origin.request_id,
@@ -188,7 +203,7 @@ class Stamper:
             if origin.prompt and origin.prompt.data
             else None,
             record=self._record,
-            watermark=next((layer for layer in marks if layer.kind == "watermark"), None),
+            watermark=_marks(marks),
         )
 
     def _identity(self) -> Identity:
@@ -212,13 +227,18 @@ def manifest_sha256(stamp: Stamp) -> str | None:
     return manifest.manifest_sha256(stamp.manifest) if stamp.manifest is not None else None
 
 
-def _failed(algorithm: str, error: MissingExtra | KeyFileError | StampError) -> Layer:
+def _marks(layers: tuple[Layer, ...]) -> Layer | None:
+    """The watermark among the layers."""
+    return next((layer for layer in layers if layer.kind == WATERMARK), None)
+
+
+def _failed(algorithm: str, error: MissingExtra | KeyFileError | StampError, *, kind: str = MANIFEST) -> Layer:
     """A mark that could not be made; the record gets the reason, the log what to do."""
     reason = error.reason if isinstance(error, StampError) else "key_file"
     if isinstance(error, MissingExtra):
         reason = "missing_extra"
     logger.warning("a mark could not be made (%s): %s", reason, error)
-    return Layer(MANIFEST, "failed", algorithm, {"reason": reason})
+    return Layer(kind, "failed", algorithm, {"reason": reason})
 
 
 def _public(generator: Mapping[str, JSON]) -> dict[str, JSON]:

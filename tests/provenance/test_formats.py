@@ -78,7 +78,7 @@ def test_a_stamped_file_is_of_its_own_kind(kind: str, keys: KeyRing, policy: Pol
     content = made(kind)
     signed, stamp = Stamper(keys).stamp(content, request_id="r", policy=policy, generator={"model": "m"})
     assert type(signed) is type(content)
-    [layer] = stamp.layers
+    layer = stamp.layers[0]
     assert (layer.status, layer.detail["media_type"]) == ("applied", kind)
     assert isinstance(signed, Media)
     assert layer.detail["manifest"] == read(signed).manifest

@@ -21,7 +21,10 @@ from guard.provenance.certs import development_anchor, identity_from_files, read
 from guard.provenance.credentials import State, read
 from guard.provenance.inspect import inspect
 from guard.provenance.stamp import Stamper, manifest_sha256
-from guard.types import Content, Image, Layer, PolicyRef, Stamp, Text
+from guard.provenance.watermark import image as marks
+from guard.provenance.watermark import key_id, key_ring
+from guard.types import Content, Image, Layer, PolicyRef, Stamp, StampSpec, Text
+from tests.pictures import encoded, scene
 
 Draw = Callable[..., Image]
 FACTS = {
@@ -71,7 +74,8 @@ def test_an_image_leaves_with_a_credential(
     assert made.digest == signed.digest
     assert made.manifest is None
     assert manifest_sha256(made) is None
-    [layer] = made.layers
+    layer, mark = made.layers
+    assert (mark.kind, mark.status, mark.detail) == ("watermark", "not_applicable", {"reason": "too_small"})
     assert (layer.kind, layer.status, layer.algorithm) == ("manifest", "applied", "c2pa")
     assert layer.detail["development"] is True
     anchor = development_anchor(keys)
@@ -98,7 +102,8 @@ def test_an_image_that_cannot_be_signed_is_unchanged(draw: Draw, stamp: Callable
         same, made = stamp(image)
         assert same is image
         assert made.digest == image.digest
-        assert made.layers == (Layer("manifest", "failed", "c2pa", {"reason": reason}),)
+        assert made.layers[0] == Layer("manifest", "failed", "c2pa", {"reason": reason})
+        assert made.layers[1].status != "applied"
 
 
 def test_keys_that_others_can_read_make_no_mark(
@@ -152,3 +157,33 @@ def test_own_certificates_sign(
     assert development_anchor(keys) is None
     with_anchor = inspect(signed.data, keys=keys, anchors=[read_anchors(chain)])
     assert with_anchor.verdict.value == "trusted"
+
+
+def test_a_picture_is_marked_before_it_is_signed_and_the_credential_names_the_mark(
+    draw: Draw, keys: KeyRing, stamp: Callable[..., tuple[Image, Stamp]]
+) -> None:
+    signed, made = stamp(encoded(scene(4, (384, 384))))
+    credential, mark = made.layers
+    assert (credential.status, mark.status) == ("applied", "applied")
+    found = marks.detect(signed, key_ring(keys, "image-mark"))
+    assert found is not None
+    assert mark.detail == {"mark_id": found.mark_id.hex(), "key_id": found.key_id}
+    assert b"c2pa.soft-binding" in signed.data
+    assert read(signed).state is State.VALID
+    again, second = stamp(encoded(scene(4, (384, 384))))
+    assert second.layers[1].detail["mark_id"] != mark.detail["mark_id"]
+    same, third = stamp(again)  # its credential binds these very pixels
+    assert third.layers[1].detail == {"reason": "carries_a_credential"}
+    assert read(same).state is State.VALID
+
+
+def test_the_newest_key_marks_and_a_policy_may_leave_marks_out(draw: Draw, keys: KeyRing, policy: PolicyRef) -> None:
+    image, given = encoded(scene(4, (384, 384))), {"request_id": "r", "policy": policy, "generator": FACTS}
+    older = keys.secret("image-mark")
+    newer = keys.secret("image-mark-2")
+    signed, made = Stamper(keys).stamp(image, **given)  # type: ignore[arg-type]
+    assert made.layers[1].detail["key_id"] == key_id(newer)
+    assert isinstance(signed, Image)
+    assert marks.detect(signed, {"image-mark": older}) is None
+    _, made = Stamper(keys, StampSpec(watermark=False)).stamp(image, **given)  # type: ignore[arg-type]
+    assert [layer.kind for layer in made.layers] == ["manifest"]

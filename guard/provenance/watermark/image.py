@@ -31,6 +31,7 @@ from guard.types import Image, Layer
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+ID_SIZE = coding.ID_SIZE  # bytes of a mark
 ALGORITHM = "org.genguard.tilemark.1"
 DECODINGS = UNSCALED + CLOSE
 _PSNR = 41.5  # decibels at 512 × 512; larger pictures need less of a mark, smaller ones more
@@ -38,6 +39,7 @@ _WINDOW = 1024  # pixels in the middle of a picture that are looked at
 _BAND = 128  # rows that are worked on at once, so that a large picture needs little memory
 _HALO = 8  # rows beyond a band that its filters see
 _ROOM = 1.0  # grey levels between the brightest or darkest pixel and the end of the scale
+_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _MODES = {"RGB": "RGB", "RGBA": "RGBA", "L": "L", "LA": "LA", "1": "L", "P": "RGB", "PA": "RGBA"}
 
 
@@ -54,6 +56,8 @@ class Found:
 
 def embed(image: Image, mark_id: bytes, key: bytes) -> tuple[Image, Layer]:
     """The image with the mark of 6 bytes in it, in the same media type; unchanged, with the reason, where it takes none."""
+    if media.media_type(image.data) not in _TYPES:
+        return image, Layer("watermark", "not_applicable", ALGORITHM, {"reason": "unsupported_format"})
     try:
         with pictures.opened(image) as (picture, count):
             reason = _unfit(picture, count)
@@ -107,8 +111,8 @@ def _decoded(soft: Reals, guess: Hypothesis, key: bytes) -> Found | None:
 
 def _unfit(picture: Any, count: int) -> str:
     """Why a picture cannot carry a mark, or nothing."""
-    if picture.format == "GIF" or count > 1:
-        return "animated" if count > 1 else "unsupported_format"
+    if count > 1:
+        return "animated"
     if picture.mode not in _MODES:
         return "unsupported_mode"
     return "too_small" if min(picture.size) < SIDE else ""

@@ -178,7 +178,7 @@ def test_the_colour_profile_and_the_orientation_stay() -> None:
 @pytest.mark.parametrize(
     ("image", "status", "reason"),
     [
-        (moving([scene(1), scene(2)]), "not_applicable", "animated"),
+        (moving([scene(1), scene(2)]), "not_applicable", "unsupported_format"),
         (moving([scene(1), scene(2)], "WEBP"), "not_applicable", "animated"),
         (encoded(scene(1), "GIF"), "not_applicable", "unsupported_format"),
         (encoded(scene(1, (127, 400))), "not_applicable", "too_small"),
@@ -186,7 +186,8 @@ def test_the_colour_profile_and_the_orientation_stay() -> None:
         (encoded(scene(1).convert("CMYK"), "JPEG"), "not_applicable", "unsupported_mode"),
         (encoded(Pil.effect_noise((128, 128), 200)), "not_applicable", "did_not_take"),
         (bomb(30_000, 30_000), "failed", "does_not_decode"),
-        (Image(b"no image"), "failed", "does_not_decode"),
+        (Image(b"no image"), "not_applicable", "unsupported_format"),
+        (Image(encoded(scene(1)).data[:300]), "failed", "does_not_decode"),
     ],
 )
 def test_what_takes_no_mark_stays_as_it_was(image: Image, status: str, reason: str) -> None:
