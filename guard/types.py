@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 from guard.digest import JSON, label
 from guard.errors import Blocked, HeldForReview
 from guard.operators import LABEL, Operator
+from guard.options import StreamSpec
 
 
 class Action(enum.IntEnum):
@@ -89,12 +90,8 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """An encoded image."""
-
+class _Encoded:
     data: bytes = field(repr=False)
-    media_type: str = "image/png"
-    kind: ClassVar[str] = "image"
 
     @property
     def digest(self) -> str:
@@ -103,17 +100,19 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class Image(_Encoded):
+    """An encoded image."""
+
+    media_type: str = "image/png"
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio(_Encoded):
     """An encoded sound."""
 
-    data: bytes = field(repr=False)
     media_type: str = "audio/wav"
     kind: ClassVar[str] = "audio"
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the bytes."""
-        return label(self.data)
 
 
 Content = Text | Image | Audio
@@ -153,13 +152,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of content to moderate, with what a checker may need to judge it: prompt and sources of the request."""
+    """One piece of content to moderate, with what a checker may need to judge it: prompt and sources of the request.
+    `unfinished`: more text may follow; only findings that it cannot change are wanted."""
 
     content: Content
     stage: Stage
     prompt: Content | None = None
     language: str = "en"
     sources: tuple[str, ...] = ()
+    unfinished: bool = False
 
 
 # --- checking ------------------------------------------------------------------------------------------------------
@@ -194,7 +195,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One checker's answer for one item. `elapsed` is in seconds; `error` never quotes the content."""
+    """One checker's answer for one item. `elapsed` is in seconds; `error` never quotes the content.
+
+    For an unfinished item `findings` are those that start before the character `settled`: more text cannot change them."""
 
     checker: str
     version: str
@@ -203,6 +206,7 @@ class CheckResult:
     findings: tuple[Finding, ...] = ()
     elapsed: float = 0.0
     error: str | None = None
+    settled: int | None = None
 
 
 class Checker(Protocol):
@@ -212,6 +216,8 @@ class Checker(Protocol):
     how much must be seen before it can be sure: "span", "sentence" or "document". `check` answers with one sequence of
     findings for each item, in order; a batch may hold the items of several callers. An optional number `gather` says for how
     many seconds such a batch may wait for them.
+
+    An optional `pending(text) -> int` lets streams pass before their end; `guard.stream` says what it promises.
     """
 
     name: str
@@ -284,6 +290,7 @@ class Policy:
     stamp: StampSpec = field(default_factory=StampSpec)
     review_within: float = 24 * 3600.0
     acks: Mapping[Action, Ack] = field(default_factory=dict)
+    stream: StreamSpec = field(default_factory=StreamSpec)
     description: str = ""
 
 

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from guard.digest import canonical, label
 from guard.operators import LABEL, PARAMETERS, UNSAFE, Operator
-from guard.policy.decide import STAMP
+from guard.options import StreamSpec
+from guard.policy.decide import OURS
 from guard.types import Ack, Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -43,8 +44,8 @@ LayerName = Literal["manifest", "watermark"]
 
 
 def _not_reserved(name: str) -> str:
-    if name == STAMP:
-        raise ValueError(f"{STAMP!r} is what the pipeline calls its own marks; choose another name")
+    if name in OURS:
+        raise ValueError(f"{name!r} is what the pipeline calls its own marks; choose another name")
     return name
 
 
@@ -178,6 +179,17 @@ class RecordModel(_Strict):
     wait_for: WaitModel = Field(default_factory=WaitModel)
 
 
+class StreamModel(_Strict):
+    """How answers leave that come in pieces."""
+
+    release: Literal["strict", "optimistic"] = Field(
+        "strict",
+        description="strict: a piece leaves when nothing that follows could withhold the answer; optimistic: when it is clean"
+        " itself, and what is found later stops the stream",
+    )
+    notice: str = Field("", description="the last piece of a stream of which something was withheld; default: none")
+
+
 class PolicyModel(_Strict):
     """A policy file."""
 
@@ -192,6 +204,7 @@ class PolicyModel(_Strict):
     stamp: StampModel = Field(default_factory=StampModel)
     review: ReviewModel = Field(default_factory=ReviewModel)
     record: RecordModel = Field(default_factory=RecordModel)
+    stream: StreamModel = Field(default_factory=StreamModel)
 
 
 def _stages(names: list[StageName]) -> frozenset[Stage]:
@@ -201,10 +214,11 @@ def _stages(names: list[StageName]) -> frozenset[Stage]:
 def document(model: PolicyModel) -> dict[str, Any]:
     """The effective policy as plain data: what the digest covers and the record stores."""
     data = model.model_dump(mode="json", exclude={"extends"})
-    if (
-        model.record == RecordModel()
-    ):  # policies that do not speak of it keep the digest that they had before it existed
+    # Policies that do not speak of these keep the digest that they had before they existed.
+    if model.record == RecordModel():
         del data["record"]
+    if model.stream == StreamModel():
+        del data["stream"]
     for rule in data["rules"]:
         if rule["operator"] is None:
             del rule["operator"]
@@ -254,4 +268,5 @@ def to_policy(model: PolicyModel) -> Policy:
         stamp=StampSpec(frozenset(model.stamp.text), frozenset(model.stamp.image), model.stamp.watermark),
         review_within=model.review.within,
         acks={Action[name.upper()]: Ack(ack) for name, ack in model.record.wait_for if ack != Ack.SEQUENCED},
+        stream=StreamSpec(optimistic=model.stream.release == "optimistic", notice=model.stream.notice),
     )
