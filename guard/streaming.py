@@ -183,21 +183,42 @@ def finish(flow: Flow, busy: Future[Any] | None = None) -> Outcome | None:
         flow.close()
 
 
+@dataclass(slots=True)
+class _Run:
+    """A flow that is driven, and how it ended. It refers to no iterator, so one that is dropped is closed at once."""
+
+    flow: Flow
+    outcome: Outcome | None = None
+    source: Source | None = None
+    busy: Future[Any] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the flow has ended."""
+        return inspect.getgeneratorstate(self.flow) == inspect.GEN_CLOSED
+
+    def abandon(self) -> None:
+        """Let the flow record that nobody reads on."""
+        try:
+            self.outcome = finish(self.flow, self.busy)
+        except GuardError as error:
+            _logger.error("an abandoned stream could not be recorded: %s", type(error).__name__)  # noqa: TRY400  (may quote)
+
+
 class _Streamed:
     """What both kinds of streams share."""
 
     def __init__(self, flow: Flow) -> None:
-        self._flow = flow
-        self._outcome: Outcome | None = None
+        self._run = _Run(flow)
 
     @property
     def outcome(self) -> Outcome:
         """What happened, once the stream has ended."""
-        if self._outcome is None:
+        if self._run.outcome is None:
             raise CallerError(
                 "the stream has not ended: read it to its end, or close it, before you ask for its outcome"
             )
-        return self._outcome
+        return self._run.outcome
 
     @property
     def finish_reason(self) -> str:
@@ -207,11 +228,11 @@ class _Streamed:
 
 class Streamed(_Streamed):
     """The pieces of an answer that may leave, as they are decided. Close it, or use it in `with`, if you may not read it all:
-    the record then says how far it got."""
+    the model stops, and the record says how far it got."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__(flow)
-        self._pieces = self._run()
+        self._pieces = _pieces(self._run)
 
     def __iter__(self) -> Self:
         return self
@@ -231,40 +252,40 @@ class Streamed(_Streamed):
     ) -> None:
         self.close()
 
-    def _run(self) -> Generator[str]:
-        flow, sources = self._flow, list[Source]()
-        resume: Callable[[], Any] = partial(next, flow)
-        try:
-            while True:
-                step = resume()
-                if isinstance(step, Release):
-                    yield step.text
-                    resume = partial(next, flow)
-                    continue
-                try:
-                    value = _done(step, sources)
-                except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
-                    resume = partial(flow.throw, error)
-                else:
-                    resume = partial(flow.send, value)
-        except StopIteration as end:
-            self._outcome = end.value
-        except BaseException:  # closed, interrupted, or what the flow itself raised and has recorded
-            for source in sources:
-                source.close()
-            if inspect.getgeneratorstate(flow) != inspect.GEN_CLOSED:
-                self._outcome = finish(flow)
-            raise
+
+def _pieces(run: _Run) -> Generator[str]:
+    """Drive a flow in this thread."""
+    flow = run.flow
+    resume: Callable[[], Any] = partial(next, flow)
+    try:
+        while True:
+            step = resume()
+            if isinstance(step, Release):
+                yield step.text
+                resume = partial(next, flow)
+                continue
+            try:
+                value = _done(run, step)
+            except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, value)
+    except StopIteration as end:
+        run.outcome = end.value
+    except BaseException:  # closed, interrupted, or what the flow itself has recorded and raised
+        if run.source is not None:
+            run.source.close()
+        if not run.over:
+            run.abandon()
+        raise
 
 
-def _done(step: Any, sources: list[Source]) -> Any:
-    """Run a step in this thread."""
+def _done(run: _Run, step: Any) -> Any:
     if isinstance(step, Call):
         return step.function(*step.arguments)
     if isinstance(step, Stop):
         return step.source.close()
-    if step.source not in sources:
-        sources.append(step.source)
+    run.source = step.source
     if step.source.is_async:
         raise CallerError("this model is asynchronous: use  async for piece in guard.astream(…)")
     return step.source.pull()
@@ -276,10 +297,7 @@ class AsyncStreamed(_Streamed):
 
     def __init__(self, flow: Flow, threads: Executor) -> None:
         super().__init__(flow)
-        self._threads = threads
-        self._source: Source | None = None
-        self._busy: Future[Any] | None = None
-        self._pieces = self._run()
+        self._pieces = _apieces(self._run, threads)
 
     def __aiter__(self) -> Self:
         return self
@@ -299,62 +317,60 @@ class AsyncStreamed(_Streamed):
     ) -> None:
         await self.aclose()
 
-    async def _run(self) -> AsyncGenerator[str]:
-        flow = self._flow
-        resume: Callable[[], Any] = partial(next, flow)
-        try:
-            while True:
-                step = resume()
-                if isinstance(step, Release):
-                    yield step.text
-                    resume = partial(next, flow)
-                    continue
-                try:
-                    value = await self._done(step)
-                except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
-                    resume = partial(flow.throw, error)
-                else:
-                    resume = partial(flow.send, value)
-        except StopIteration as end:
-            self._outcome = end.value
-        except BaseException:
-            if inspect.getgeneratorstate(flow) != inspect.GEN_CLOSED:
-                self._threads.submit(self._finish, self._busy)
-            if self._source is not None:
-                await self._stop(self._source)
-            raise
 
-    async def _done(self, step: Any) -> Any:
-        if isinstance(step, Stop):
-            return await self._stop(step.source)
-        if isinstance(step, Call):
+async def _apieces(run: _Run, threads: Executor) -> AsyncGenerator[str]:
+    """Drive a flow in an event loop."""
+    flow = run.flow
+    resume: Callable[[], Any] = partial(next, flow)
+    try:
+        while True:
+            step = resume()
+            if isinstance(step, Release):
+                yield step.text
+                resume = partial(next, flow)
+                continue
             try:
-                self._busy = self._threads.submit(copy_context().run, step.function, *step.arguments)
-            except RuntimeError as error:
-                raise CallerError("this Guard is closed: make a new one") from error
-            value = await asyncio.shield(
-                asyncio.wrap_future(self._busy)
-            )  # what has begun, such as recording, is finished
-            self._busy = None
-            return value
-        source = self._source = step.source
-        if source.is_async:
-            return await source.apull()
-        pulled = asyncio.ensure_future(asyncio.to_thread(source.pull))
-        try:
-            return await asyncio.shield(pulled)
-        except asyncio.CancelledError:
-            pulled.add_done_callback(lambda done: (done.cancelled() or done.exception(), source.close()))
-            raise
+                value = await _adone(run, step, threads)
+            except Exception as error:  # noqa: BLE001  (the flow records it and raises it again)
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, value)
+    except StopIteration as end:
+        run.outcome = end.value
+    except BaseException:
+        if not run.over:
+            threads.submit(run.abandon)
+        if run.source is not None:
+            await _stop(run.source)
+        raise
 
-    async def _stop(self, source: Source) -> None:
-        if source.is_async:
-            await source.aclose()
-        else:
-            source.close()
 
-    def _finish(self, busy: Future[Any] | None) -> None:
+async def _adone(run: _Run, step: Any, threads: Executor) -> Any:
+    if isinstance(step, Stop):
+        return await _stop(step.source)
+    if isinstance(step, Call):
         try:
-            self._outcome = finish(self._flow, busy)
-        except GuardError as error:
-            _logger.error("an abandoned stream could not be recorded: %s", type(error).__name__)  # noqa: TRY400  (it may quote)
+            run.busy = threads.submit(copy_context().run, step.function, *step.arguments)
+        except RuntimeError as error:
+            raise CallerError("this Guard is closed: make a new one") from error
+        try:
+            return await asyncio.shield(asyncio.wrap_future(run.busy))  # what has begun, such as recording, is finished
+        finally:
+            if run.busy.done():
+                run.busy = None
+    run.source = source = step.source
+    if source.is_async:
+        return await source.apull()
+    pulled = asyncio.ensure_future(asyncio.to_thread(source.pull))
+    try:
+        return await asyncio.shield(pulled)
+    except asyncio.CancelledError:
+        pulled.add_done_callback(lambda done: (done.cancelled() or done.exception(), source.close()))
+        raise
+
+
+async def _stop(source: Source) -> None:
+    if source.is_async:
+        await source.aclose()
+    else:
+        source.close()

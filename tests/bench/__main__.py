@@ -21,7 +21,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, peers, record
+from tests.bench import checks, copies, peers, record, stream
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -85,7 +85,7 @@ def faults() -> None:
 
 
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record, checks, copies, peers, faults), or all."""
+    """Measure and print `parts` (flow, record, checks, copies, peers, faults, stream), or all."""
     with tempfile.TemporaryDirectory() as folder:
         made = {
             "flow": lambda: flow(Path(folder)),
@@ -93,7 +93,7 @@ def main(*parts: str) -> None:
             "checks": checks.lines,
             "copies": copies.lines,
         }
-        whole = {"peers": peers.main, "faults": faults}
+        whole = {"peers": peers.main, "faults": faults, "stream": stream.main}
         for name in parts or [*made, *whole]:
             if name in whole:
                 whole[name]()
