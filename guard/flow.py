@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from guard.digest import JSON
 from guard.errors import CallerError
 from guard.operators import KEYED, Cover, Redaction
-from guard.policy.decide import STAMP, Context, covers, decide, redactions
+from guard.policy.decide import STAMP, STREAM, Context, covers, decide, redactions
 from guard.redactor import Redactor
 from guard.types import (
     Action,
@@ -38,6 +39,9 @@ from guard.types import (
     Status,
     Text,
 )
+
+DISCONNECTED = "disconnected"  # how a stream ends that nobody reads any more
+FILTERED = "content_filter"  # and one of which something is withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +79,44 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What left of an answer before its end: the text, in how many pieces, under which entry; and why it ended."""
+
+    text: str = ""
+    pieces: int = 0
+    opening: int | None = None
+    finish: str = "stop"
+
+    @property
+    def awaited(self) -> bool:
+        """Whether whoever asked waits for the rest."""
+        return self.finish != DISCONNECTED
+
+    @property
+    def data(self) -> dict[str, JSON]:
+        """What the record says of it."""
+        return {"opening": self.opening, "pieces": self.pieces, "left": len(self.text), "finish": self.finish}
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that may go to the model (`given`: as the model gets it)."""
+
+    kind: str
+    request: Request
+    asked: tuple[Item, ...]
+    seen: tuple[CheckResult, ...]
+    redactor: Redactor
+    given: Request
+    approved: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Deed:
     """Everything that one entry records. `stage` is where the flow stopped; `continues` the entry of a held prompt.
 
     `pseudonyms` are those that were given, with their values; `restored` says how many of the answer were turned back.
+    `left` is for answers that came in pieces.
     """
 
     kind: str
@@ -92,6 +130,7 @@ class Deed:
     continues: int | None = None
     pseudonyms: Mapping[str, str] = field(default_factory=dict)
     restored: int = 0
+    left: Left | None = None
 
 
 class Services(Protocol):
@@ -114,12 +153,27 @@ class Services(Protocol):
     def record(self, deed: Deed) -> Outcome:
         """Write the entry, durably, and only then hand out the outcome."""
 
-    def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
-        """Write that the model failed."""
+    def record_failure(
+        self, request: Request, generator: Generator, error: Exception, left: Left | None = None
+    ) -> None:
+        """Write that the model failed, and what had left of its answer by then."""
 
 
 def generation(services: Services, request: Request, generator: Generator) -> Flow:
     """Check input → redact → generate → check output → decide → redact → restore → stamp → record → release."""
+    admitted = yield from admission(services, request)
+    if isinstance(admitted, Outcome):
+        return admitted
+    try:
+        generated: Generated = yield Generate(generator, admitted.given)
+    except Exception as error:
+        yield Call(services.record_failure, (request, generator, error))
+        raise
+    return (yield from conclusion(services, admitted, generated))
+
+
+def admission(services: Services, request: Request) -> Steps[Step, Any, Outcome | Admitted]:
+    """Everything before the model runs; an outcome where it does not."""
     policy = services.policy
     earlier = yield Call(services.earlier, (request,))
     if isinstance(earlier, Outcome):
@@ -140,31 +194,39 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
     redactor: Redactor = (yield Call(services.redactor, (request,))) if needs_keys(policy) else Redactor()
     prompt = redactor.redacted(request.prompt, before.cuts(Stage.INPUT), Stage.INPUT)
     image = redactor.covered(request.image, before.cuts(Stage.INPUT)) if request.image else None
-    try:
-        generated: Generated = yield Generate(generator, replace(request, prompt=prompt, image=image))
-    except Exception as error:
-        yield Call(services.record_failure, (request, generator, error))
-        raise
+    given = replace(request, prompt=prompt, image=image)
+    return Admitted(kind, request, asked, seen, redactor, given, approved)
 
+
+def conclusion(services: Services, admitted: Admitted, generated: Generated, left: Left | None = None) -> Flow:
+    """Everything after the model has run. `left`: what of the answer has left already."""
+    policy, request, redactor, asked = services.policy, admitted.request, admitted.redactor, admitted.asked
     answer = Item(generated.content, Stage.OUTPUT, prompt=request.prompt, sources=request.sources)
     [checked] = yield Call(services.look, ([answer],))
     # A reviewer has ruled on the prompt, so only what the answer shows decides from here on.
-    results = (*(seen if approved is None else ()), *redactor.foreign(checked, generated.content))
+    seen = admitted.seen if admitted.approved is None else ()
+    results = (*seen, *redactor.foreign(checked, generated.content))
     after = judge(policy, request, (*asked, answer), results)
     release, stamp, restored = None, None, 0
     if after.decision.action < Action.BLOCK:
         content = redactor.redacted(generated.content, after.cuts(Stage.OUTPUT), Stage.OUTPUT)
         content, restored = redactor.restored(content)
-        release, stamp = yield Call(services.mark, (request, content, generated))
-        missing = missing_marks(policy, release, stamp, generated)
-        if missing:
-            after = judge(policy, request, (*asked, answer), (*results, missing))
+        trouble = astray(left, content)
+        if left is not None and not left.awaited:
+            content = Text(left.text)  # what follows was never handed out
+        if trouble is None:
+            release, stamp = yield Call(services.mark, (request, content, generated))
+            trouble = missing_marks(policy, release, stamp, generated)
+        if trouble:
+            after = judge(policy, request, (*asked, answer), (*results, trouble))
             release, stamp, restored = None, None, 0
-    given = redactor.pseudonyms
+    if left is not None and left.finish == "stop" and after.decision.action >= Action.REVIEW:
+        left = replace(left, finish=FILTERED)
     deed = Deed(
-        kind, request, after, Stage.OUTPUT, generated.content, generated, release, stamp, approved, given, restored
-    )
-    outcome = yield Call(services.record, (deed,))
+        admitted.kind, request, after, Stage.OUTPUT, generated.content, generated, release, stamp, admitted.approved,
+        redactor.pseudonyms, restored, left,
+    )  # fmt: skip
+    outcome: Outcome = yield Call(services.record, (deed,))
     return outcome
 
 
@@ -217,6 +279,13 @@ def _tokens(generated: Generated) -> int:
     """How many tokens a text has, as its generator says; else one for each three bytes, which is more than most have."""
     counted = generated.facts.get("completion_tokens")
     return counted if isinstance(counted, int) else len(generated.content.data) // 3
+
+
+def astray(left: Left | None, content: Content) -> CheckResult | None:
+    """An error result where what has left is not how the content begins: a checker's `pending` promised too much."""
+    if left is None or not left.text or (isinstance(content, Text) and content.text.startswith(left.text)):
+        return None
+    return CheckResult(STREAM, "1", Stage.OUTPUT, Status.ERROR, error="what left is not how the whole answer begins")
 
 
 def drive(flow: Flow) -> Outcome:

@@ -33,18 +33,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from guard.answers import CheckFailed, settled, validated
 from guard.errors import CallerError
-from guard.types import CheckerSpec, CheckResult, Finding, Item, Region, Span, Stage, Status, Text
+from guard.types import CheckerSpec, CheckResult, Item, Stage, Status
 
 START_TIMEOUT = 120.0
 GATHERED = 64  # items in a batch of several calls
 THREADS = 64  # that wait for checkers, at least
 
 Clock = Callable[[], float]
-
-
-class CheckFailed(Exception):  # noqa: N818
-    """Why a check gave no answer; never leaves this module, and never quotes content."""
 
 
 class Breaker:
@@ -64,6 +61,14 @@ class Breaker:
         self._failures = 0 if success else self._failures + 1
         if self._failures >= self._limit:
             self._until = self._clock() + self._cooldown
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What is known of a checker that runs: whether it reads text, and whether it can be asked about unfinished text."""
+
+    text: bool
+    streams: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -89,6 +94,7 @@ class Worker:
         self._connection: Connection | None = None
         self._version = "unknown"
         self._kinds: frozenset[str] | None = None
+        self._streams = False
         self._trouble = ""
         self._closed = False
         self._waiting: deque[Call] = deque()
@@ -103,6 +109,11 @@ class Worker:
     def wait_until_started(self) -> None:
         """Wait for the first start; how it went shows in the results."""
         self._started.result()
+
+    @property
+    def reader(self) -> Reader:
+        """What it is to streams; one that has not started may read anything."""
+        return Reader(text=self._kinds is None or "text" in self._kinds, streams=self._streams)
 
     def check(self, items: Sequence[Item]) -> list[CheckResult]:
         """One result for each item, within `spec.timeout` seconds an item, whatever the checker does."""
@@ -160,12 +171,15 @@ class Worker:
         return [result for item in items for result in self._answers([item])]
 
     def _judge(self, item: Item, answer: object, version: str, elapsed: float) -> CheckResult:
+        sure = None
         try:
+            if item.unfinished:
+                sure, answer = settled(item, answer)
             findings = validated(item, answer)
         except CheckFailed as error:
             self._breaker.record(success=False)
             return self._result(item, Status.ERROR, elapsed=elapsed, error=str(error))
-        return CheckResult(self.spec.name, version, item.stage, Status.OK, findings, elapsed)
+        return CheckResult(self.spec.name, version, item.stage, Status.OK, findings, elapsed, settled=sure)
 
     def _failed(self, items: Iterable[Item], why: str, began: float) -> list[CheckResult]:
         elapsed = time.perf_counter() - began
@@ -263,7 +277,7 @@ class Worker:
         except OSError as error:
             status, value = "error", f"its process cannot start ({error.strerror})"
         if status == "ok":
-            self._version, self._kinds, self._gather = value
+            self._version, self._kinds, self._gather, self._streams = value
             return
         self._kill()
         for _ in range(self.spec.failures):  # no use in trying at every call
@@ -322,40 +336,6 @@ def _limit_blocking(connection: Connection, seconds: float) -> None:
         view.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
-def validated(item: Item, answer: object) -> tuple[Finding, ...]:
-    """The findings for one item, or CheckFailed where they make no sense (NaN, a span outside the text, another type)."""
-    if not isinstance(answer, list | tuple):
-        raise CheckFailed("answered nonsense: findings are not a list")
-    for finding in answer:
-        if not isinstance(finding, Finding):
-            raise CheckFailed("answered nonsense: something that is not a Finding")
-        problem = _nonsense(item, finding)
-        if problem:
-            raise CheckFailed(f"answered nonsense: {problem}")
-    return tuple(answer)
-
-
-def _nonsense(item: Item, finding: Any) -> str | None:
-    if not isinstance(finding.category, str) or not finding.category or not isinstance(finding.message, str):
-        return "a finding without a category, or with a message that is not text"
-    score = finding.score
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-        return "a score outside 0 to 1"
-    if finding.span is not None and not _span_fits(item, finding.span):
-        return "a span outside the text"
-    region = finding.region
-    if region is not None and not (isinstance(region, Region) and all(isinstance(edge, int) for edge in region)):
-        return "a region that is not four whole numbers"
-    return None
-
-
-def _span_fits(item: Item, span: object) -> bool:
-    if not (isinstance(span, Span) and isinstance(item.content, Text)):
-        return False
-    start, end = span
-    return type(start) is int and type(end) is int and 0 <= start < end <= len(item.content.text)
-
-
 class Workers:
     """The checkers of one policy."""
 
@@ -375,11 +355,18 @@ class Workers:
         self._threads = ThreadPoolExecutor(max(THREADS, 2 * len(self._workers)), thread_name_prefix="checks")
         self._finalizer = weakref.finalize(self, _close_all, self._workers, self._threads)
 
-    def check(self, stage: Stage, items: Sequence[Item]) -> list[list[CheckResult]]:
-        """For each item the results of all checkers that the policy sends to this stage, in the policy's order."""
+    def readers(self, stage: Stage) -> dict[str, Reader]:
+        """The checkers that the policy sends to a stage, and what they are to streams."""
+        asked = [worker for worker in self._workers if stage in worker.spec.stages]
+        for worker in asked:
+            worker.wait_until_started()
+        return {worker.spec.name: worker.reader for worker in asked}
+
+    def check(self, stage: Stage, items: Sequence[Item], only: frozenset[str] | None = None) -> list[list[CheckResult]]:
+        """For each item the results of all checkers that the policy sends to this stage (or `only` some), in its order."""
         if not items:
             return []
-        asked = [worker for worker in self._workers if stage in worker.spec.stages]
+        asked = [it for it in self._workers if stage in it.spec.stages and (only is None or it.spec.name in only)]
         for worker in asked:
             worker.wait_until_started()
         try:

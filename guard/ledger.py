@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
@@ -16,7 +17,7 @@ from guard.audit.read import Entry, Reader
 from guard.digest import JSON, canonical
 from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from
 from guard.errors import AlreadyRecorded, CallerError, ConfigError, IdempotencyConflict, RecordError
-from guard.flow import Deed
+from guard.flow import Deed, Left
 from guard.keys import KeyRing
 from guard.options import LogOptions
 from guard.policy.decide import severity
@@ -126,19 +127,42 @@ class Ledger:
             return [self.collect(deed.request.id) for deed in deeds]
         return [_outcome(deed, case, entry) for deed, case, entry in zip(deeds, cases, appended, strict=True)]
 
-    def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
+    def open_stream(self, request: Request, generator: Generator) -> int:
+        """Append that pieces of an answer begin to leave, and return the entry's number: what ends the stream says so in an
+        entry of its own, so where that is missing, it broke off.
+
+        Raises CallerError where a stream was opened under this request id before.
+        """
+        try:
+            [appended] = self.log.append([self._bare("opening", request, generator)])
+        except AlreadyRecorded:
+            raise CallerError(
+                f"a stream with request id {request.id} is under way, or broke off; use a fresh id"
+            ) from None
+        return appended.seq
+
+    def record_failure(
+        self, request: Request, generator: Generator, error: Exception, left: Left | None = None
+    ) -> None:
         """Append that the model failed, with the kind of error and never its text, which may quote the prompt."""
+        more: dict[str, JSON] = {"stream": left.data} if left else {}
+        draft = self._bare("failure", request, generator, error=type(error).__name__, **more)
+        bodies = {**draft.bodies, "left": Text(left.text)} if left and left.text else draft.bodies
+        self.log.append([replace(draft, bodies=bodies)])
+
+    def _bare(self, kind: str, request: Request, generator: Generator, **more: JSON) -> Draft:
+        """An entry about a call without an outcome."""
         fields: dict[str, JSON] = {
             "deployment": self._deployment,
             "request": _request_data(request),
             "generator": {"model": generator.name},
             "policy": self._policy_ref(),
-            "error": type(error).__name__,
+            **more,
         }
         bodies: dict[str, Content] = {"prompt": request.prompt, "request": _sealed_request(request)}
         if request.image:
             bodies["image"] = request.image
-        self.log.append([Draft("failure", request.id, fields, bodies, self._subject(request))])
+        return Draft(kind, request.id, fields, bodies, self._subject(request))
 
     def _subject(self, request: Request) -> str | None:
         return self.log.vault.pseudonym(request.requester) if request.requester else None
@@ -292,6 +316,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "release": deed.release,
         "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,
         **(stamp.traces if stamp else {}),
+        "left": Text(deed.left.text) if deed.left and deed.left.text and deed.release is None else None,
         PSEUDONYMS: _text(deed.pseudonyms) if deed.pseudonyms else None,
     }
     shortened = len(canonical(details)) > LONGEST_DETAILS
@@ -314,6 +339,7 @@ def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft
         "stage": deed.stage.value,
         "stamp": _stamp_data(stamp) if stamp else None,
         "of": deed.continues,
+        **({"stream": deed.left.data} if deed.left else {}),
         **opened,
     }
     kept = {role: body for role, body in bodies.items() if body is not None}

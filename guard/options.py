@@ -1,4 +1,4 @@
-"""How a record is kept: its name, who signs its checkpoints, and who vouches for them."""
+"""How a record is kept: its name, who signs its checkpoints, and who vouches for them; and how streams leave."""
 
 from __future__ import annotations
 
@@ -39,3 +39,11 @@ class LogOptions(TypedDict, total=False):
     witness: WitnessSpec | None
     authority: AuthoritySpec | None
     signatures: Signatures
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """How answers leave that come in pieces (`guard.stream`). `notice` ends a stream of which something was withheld."""
+
+    optimistic: bool = False
+    notice: str = ""

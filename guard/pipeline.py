@@ -14,10 +14,10 @@ from guard import settings
 from guard.audit.draft import check_request_id, utcnow
 from guard.digest import JSON, canonical
 from guard.errors import CallerError
-from guard.flow import Deed, Flow, adrive, drive, examination, generation, needs_keys
+from guard.flow import Deed, Flow, Left, adrive, drive, examination, generation, needs_keys
 from guard.generators.adapt import adapt
 from guard.generators.function import FunctionGenerator
-from guard.isolate import Workers
+from guard.isolate import Reader, Workers
 from guard.keys import KeyRing
 from guard.ledger import Ledger
 from guard.policy.load import from_document, load_model, resolve
@@ -27,6 +27,7 @@ from guard.provenance.certs import SigningService, configured_identity, identity
 from guard.provenance.stamp import Stamper
 from guard.provenance.watermark import UNMARKED, text_mark
 from guard.redactor import Redactor, redactor, reidentify
+from guard.streaming import AsyncStreamed, Streamed, streaming
 from guard.types import (
     CheckResult,
     Content,
@@ -115,6 +116,27 @@ class Guard:
         """`generate` for event loops; the model may be an async function."""
         return await self.drive(generation(self, as_request(request, fields), self._required_model()))
 
+    def stream(self, request: Request | Content | str, **fields: Any) -> Streamed:
+        """`generate`, piece by piece: an iterator over what may leave, with the `outcome` at its end (see `guard.stream`).
+
+        However the model cuts its answer, the pieces together are what `generate` would have released.
+        """
+        return self.stream_of(self._required_model(), request, fields)
+
+    def astream(self, request: Request | Content | str, **fields: Any) -> AsyncStreamed:
+        """`stream` for event loops: an async iterator."""
+        return self.astream_of(self._required_model(), request, fields)
+
+    def stream_of(self, model: Generator, request: Request | Content | str, fields: Mapping[str, Any]) -> Streamed:
+        """The pieces of a model's answer, for `stream` and `wrap`."""
+        return Streamed(streaming(self, as_request(request, fields), model))
+
+    def astream_of(
+        self, model: Generator, request: Request | Content | str, fields: Mapping[str, Any]
+    ) -> AsyncStreamed:
+        """The same for event loops."""
+        return AsyncStreamed(streaming(self, as_request(request, fields), model), self._threads)
+
     async def drive(self, flow: Flow) -> Outcome:
         """Run a flow in an event loop, for `agenerate` and `wrap`."""
         return await adrive(flow, self._threads)
@@ -122,7 +144,8 @@ class Guard:
     def wrap(self, thing: Any, *, tokenizer: Any = None, name: str | None = None) -> Wrapped:
         """Put the flow around a transformers model or pipeline, a diffusers pipeline, or a sync or async function.
 
-        What comes back is called with a prompt and returns an Outcome (async functions: awaitable). Also a decorator.
+        What comes back is called with a prompt and returns an Outcome (async functions: awaitable); a function that yields
+        pieces, an iterator over those that may leave. Also a decorator.
         """
         return Wrapped(self, self._adapted(thing, tokenizer, name), thing)
 
@@ -232,6 +255,19 @@ class Guard:
         """See `guard.flow.Services`."""
         return self._workers.check(items[0].stage, items) if items else []
 
+    def readers(self) -> Mapping[str, Reader]:
+        """See `guard.streaming.StreamServices`."""
+        return self._workers.readers(Stage.OUTPUT)
+
+    def glance(self, item: Item, checkers: frozenset[str]) -> list[CheckResult]:
+        """See `guard.streaming.StreamServices`."""
+        [results] = self._workers.check(Stage.OUTPUT, [item], checkers)
+        return results
+
+    def open_stream(self, request: Request, generator: Generator) -> int:
+        """See `guard.streaming.StreamServices`."""
+        return self.ledger.open_stream(request, generator)
+
     def redactor(self, request: Request) -> Redactor:
         """See `guard.flow.Services`."""
         return redactor(self.keys, self.ledger.log.vault, request) if needs_keys(self.policy) else Redactor()
@@ -262,9 +298,11 @@ class Guard:
         [outcome] = self.ledger.record([deed])
         return outcome
 
-    def record_failure(self, request: Request, generator: Generator, error: Exception) -> None:
+    def record_failure(
+        self, request: Request, generator: Generator, error: Exception, left: Left | None = None
+    ) -> None:
         """See `guard.flow.Services`."""
-        self.ledger.record_failure(request, generator, error)
+        self.ledger.record_failure(request, generator, error, left)
 
 
 class Wrapped:
@@ -277,12 +315,20 @@ class Wrapped:
             functools.update_wrapper(self, thing)
 
     def __call__(self, request: Request | Content | str, **fields: Any) -> Any:
-        """An Outcome, or an awaitable of one where the wrapped function is asynchronous."""
+        """An Outcome, or an awaitable of one where the wrapped function is asynchronous; a stream where it yields pieces."""
+        if getattr(self._generator, "yields", False):
+            return self.stream(request, **fields)
         flow = generation(self._guard, as_request(request, fields), self._generator)
         if getattr(self._generator, "is_async", False):
             later: Awaitable[Outcome] = self._guard.drive(flow)
             return later
         return drive(flow)
+
+    def stream(self, request: Request | Content | str, **fields: Any) -> Streamed | AsyncStreamed:
+        """The answer in pieces (`Guard.stream`), async where the wrapped function is."""
+        if getattr(self._generator, "is_async", False):
+            return self._guard.astream_of(self._generator, request, fields)
+        return self._guard.stream_of(self._generator, request, fields)
 
 
 def as_content(content: Content | str) -> Content:

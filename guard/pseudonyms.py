@@ -18,6 +18,8 @@ Noise = Callable[[str, str, int], bytes]  # scope, value, attempt → bytes that
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, no words
 LABEL = re.compile(r"\[([A-Z0-9_]+)\]|(?<![A-Za-z0-9_])([A-Z0-9_]+)(?![A-Za-z0-9_])")
 _NAME = re.compile(r"[A-Z0-9_]+")
+_JSON = re.compile(r'\{\s*(?:["}]|\Z)|\[\s*(?:["\[{\]\-0-9tfnNI]|\Z)|"')
+_CLOSED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+(?:"\s*\S|[\x00-\x1f])', re.DOTALL)  # a string and more, or none
 LEAST_SHAPE = 6  # letters and digits that a value needs, so that a surrogate is not found by chance
 MOST_SHAPES = 200  # surrogates in one request; each makes reading an answer slower
 
@@ -40,6 +42,7 @@ class Pseudonyms:
         self._meant: dict[str, str] = {}  # the other way round; labels without their brackets
         self._numbers: dict[str, int] = {}
         self._shapes: re.Pattern[str] | None = None
+        self._beginnings: tuple[frozenset[str], int] | None = None
 
     @classmethod
     def read(cls, table: Mapping[str, str]) -> Pseudonyms:
@@ -72,7 +75,7 @@ class Pseudonyms:
     def _keep(self, value: str, given: Given) -> None:
         self._given[value] = given
         self._meant[given.text if given.shaped else given.text.strip("[]")] = value
-        self._shapes = None
+        self._shapes = self._beginnings = None
 
     def _shaped_count(self) -> int:
         return sum(given.shaped for given in self._given.values())
@@ -132,6 +135,28 @@ class Pseudonyms:
                 done, count = span.end, count + 1
         return "".join([*pieces, text[done:]]), count
 
+    def unfinished(self, text: str) -> int:
+        """Where a pseudonym may begin that more text could make, finish, or change: the end of the text if nowhere."""
+        if self._beginnings is None:
+            written = {form for given in self._given.values() for form in (given.text, given.text.strip("[]"))}
+            begun = frozenset(form[:size] for form in written for size in range(1, len(form) + 1))
+            self._beginnings = begun, max(map(len, written), default=0)
+        begun, longest = self._beginnings
+        sizes = range(min(longest, len(text)), 0, -1)
+        return next((len(text) - size for size in sizes if text[-size:] in begun), len(text))
+
+    def restored_from(self, text: str, start: int, values: frozenset[str]) -> tuple[str, int]:
+        """What `restored` makes of a text without its first `start` characters, as far as more text cannot change it; and how
+        far that is. The text is no JSON document, and before `start` it ends no pseudonym."""
+        end, spans = self.unfinished(text), sorted(self.found(text))
+        end = min([end, *(span.start for span, _ in spans if span.start < end < span.end)])
+        pieces, done = [], start
+        for span, value in spans:
+            if span.start >= done and span.end <= end and value in values:
+                pieces += [text[done : span.start], value]
+                done = span.end
+        return "".join([*pieces, text[done:end]]), max(start, end)
+
 
 def meant(value: str, *, in_json: bool) -> str:
     """What a stretch of a text says: in a JSON document with its escape sequences read."""
@@ -152,6 +177,12 @@ def is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def may_be_json(text: str) -> bool:
+    """Whether a text that begins so may yet become what `is_json` takes for a document."""
+    begun = text.lstrip()
+    return not begun or (_JSON.match(begun) is not None and _CLOSED.match(begun) is None)
 
 
 def luhn(text: str) -> bool:

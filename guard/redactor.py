@@ -14,6 +14,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -28,7 +29,7 @@ from guard.errors import CallerError, EvidenceError
 from guard.keys import KeyRing
 from guard.operators import KEYED, Cover, Redaction, safe
 from guard.policy.decide import redact, without_keys
-from guard.pseudonyms import Pseudonyms, is_json, meant
+from guard.pseudonyms import Pseudonyms, is_json, may_be_json, meant
 from guard.types import CheckResult, Content, Image, Region, Request, Span, Stage, Text
 
 ROLE = "pseudonyms"  # of the sealed body that holds them
@@ -91,12 +92,7 @@ class Redactor:
         if self._keys is not None:
             self._pseudonyms.see(content.text)
             in_json = is_json(content.text)
-
-        def put(cut: Redaction, value: str) -> str:
-            if self._keys is None or cut.operator.name not in KEYED:
-                return without_keys(cut, value)
-            return self._put(self._keys, cut, meant(value, in_json=in_json), stage)
-
+        put = partial(self._put, stage, in_json)
         return Text(redact(content.text, [cut for cut in cuts if isinstance(cut, Redaction)], put))
 
     def covered(self, image: Image, cuts: Sequence[Redaction | Cover]) -> Image:
@@ -109,7 +105,16 @@ class Redactor:
         )
         return pictures.covered(image, filled, blurred)
 
-    def _put(self, keys: Keys, cut: Redaction, value: str, stage: Stage) -> str:
+    def piece(self, text: str, start: int, end: int, cuts: Sequence[Redaction]) -> str:
+        """A stretch of an answer that is no JSON document, with the cuts that lie in it made; none gives a pseudonym."""
+        moved = [cut._replace(start=cut.start - start, end=cut.end - start) for cut in cuts]
+        return redact(text[start:end], moved, partial(self._put, Stage.OUTPUT, False))
+
+    def _put(self, stage: Stage, in_json: bool, cut: Redaction, found: str) -> str:
+        keys = self._keys
+        if keys is None or cut.operator.name not in KEYED:
+            return without_keys(cut, found)
+        value = meant(found, in_json=in_json)
         if cut.operator.name == "hash":
             return keys.hash(cut.category, value)
         if cut.operator.name == "encrypt":
@@ -135,13 +140,51 @@ class Redactor:
             for result in results
         )
 
+    @property
+    def returning(self) -> frozenset[str]:
+        """The values whose pseudonyms are turned back in the answer."""
+        return frozenset(self._returned - self._withheld)
+
+    def unfinished(self, text: str) -> int:
+        """Where a pseudonym may begin that more text could make or change: the end of the text if nowhere."""
+        return self._pseudonyms.unfinished(text)
+
+    def restored_from(self, text: str, start: int) -> tuple[str, int]:
+        """See `Pseudonyms.restored_from`."""
+        return self._pseudonyms.restored_from(text, start, self.returning)
+
+    def may_be_json(self, text: str) -> bool:
+        """Whether a text that begins so may become a JSON document, in which values are written in another way."""
+        return self._keys is not None and may_be_json(text)
+
     def restored(self, content: Content) -> tuple[Content, int]:
         """The answer for the caller, with the pseudonyms of the prompt turned back where all rules say so; and how many."""
-        values = frozenset(self._returned - self._withheld)
+        values = self.returning
         if not isinstance(content, Text) or not values:
             return content, 0
         text, count = self._pseudonyms.restored(content.text, values)
         return Text(text) if count else content, count
+
+
+class Restorer:
+    """`Redactor.restored` for an answer that comes in pieces."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = " "  # what is held, behind one character that patterns may look back at
+        self._may_be_json = bool(redactor.returning)
+
+    def feed(self, piece: str) -> str:
+        """What may follow what was returned before."""
+        if not self._redactor.returning:
+            return piece
+        self._held += piece
+        self._may_be_json = self._may_be_json and self._redactor.may_be_json(self._held[1:])
+        if self._may_be_json:
+            return ""
+        out, end = self._redactor.restored_from(self._held, 1)
+        self._held = self._held[end - 1 :]
+        return out
 
 
 def redactor(keys: KeyRing, vault: Vault, request: Request) -> Redactor:

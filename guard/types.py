@@ -22,6 +22,7 @@ from guard.content import content_from as content_from
 from guard.digest import JSON
 from guard.errors import Blocked, HeldForReview
 from guard.operators import LABEL, Operator
+from guard.options import StreamSpec
 
 
 class Action(enum.IntEnum):
@@ -101,13 +102,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of content to moderate, with what a checker may need to judge it: prompt and sources of the request."""
+    """One piece of content to moderate, with what a checker may need to judge it: prompt and sources of the request.
+    `unfinished`: more text may follow; only findings that it cannot change are wanted."""
 
     content: Content
     stage: Stage
     prompt: Content | None = None
     language: str = "en"
     sources: tuple[str, ...] = ()
+    unfinished: bool = False
 
 
 # --- checking ------------------------------------------------------------------------------------------------------
@@ -142,7 +145,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One checker's answer for one item. `elapsed` is in seconds; `error` never quotes the content."""
+    """One checker's answer for one item. `elapsed` is in seconds; `error` never quotes the content.
+
+    For an unfinished item `findings` are those that start before the character `settled`: more text cannot change them."""
 
     checker: str
     version: str
@@ -151,6 +156,7 @@ class CheckResult:
     findings: tuple[Finding, ...] = ()
     elapsed: float = 0.0
     error: str | None = None
+    settled: int | None = None
 
 
 class Checker(Protocol):
@@ -160,6 +166,8 @@ class Checker(Protocol):
     how much must be seen before it can be sure: "span", "sentence" or "document". `check` answers with one sequence of
     findings for each item, in order; a batch may hold the items of several callers. An optional number `gather` says for how
     many seconds such a batch may wait for them.
+
+    An optional `pending(text) -> int` lets streams pass before their end; `guard.stream` says what it promises.
     """
 
     name: str
@@ -243,6 +251,7 @@ class Policy:
     stamp: StampSpec = field(default_factory=StampSpec)
     review_within: float = 24 * 3600.0
     acks: Mapping[Action, Ack] = field(default_factory=dict)
+    stream: StreamSpec = field(default_factory=StreamSpec)
     description: str = ""
 
 

@@ -21,6 +21,7 @@ KINDS = [
     "unclaim",
     "ruling",
     "release",
+    "opening",
     "failure",
     "policy",
     "access",

@@ -22,7 +22,7 @@ from guard.types import Content
 
 VERSION = 1
 MAX_LEAF = 0xFFFF  # tlog-tiles stores the length of an entry in 16 bits
-ONCE = frozenset({"generation", "continuation"})  # recorded at most once for a request id
+ONCE = frozenset({"generation", "continuation", "opening"})  # recorded at most once for a request id
 KEPT = frozenset(
     {"erasure", "hold", "release_hold", "access"}
 )  # about a subject, but sealed apart: they outlive its key

@@ -78,6 +78,11 @@ def sentences(text: str) -> Iterator[Span]:
             yield Span(start, end)
 
 
+def last_sentence(text: str) -> int:
+    """Where the last of the `sentences` of a text begins, space included: what more text could go on."""
+    return max((match.start() for match in _SENTENCE.finditer(text) if match.group()), default=0)
+
+
 def text_of(item: Item) -> str:
     """The text of an item that a checker with `kinds = {"text"}` is handed."""
     if not isinstance(item.content, Text):

@@ -18,7 +18,7 @@ from guard.checkers.calibration import Scorer
 from guard.checkers.cascade import Cascade
 from guard.checkers.hazards import BY_NAME, SCORED
 from guard.checkers.linear import Model, probability
-from guard.checkers.text import fold, sentences, text_of
+from guard.checkers.text import fold, last_sentence, sentences, text_of
 from guard.types import Finding, Item, Span
 
 MODEL = Path(__file__).parent / "data" / "toxicity.bin"
@@ -75,6 +75,12 @@ class ToxicityChecker:
     def check(self, items: Sequence[Item]) -> list[list[Finding]]:
         """One finding for each category and harmful sentence."""
         return [list(self._findings(text_of(item))) for item in items]
+
+    def pending(self, text: str) -> int:
+        """How many of the last characters belong to a sentence that more text could change: the last one."""
+        plain = fold(text)
+        start = last_sentence(plain.text)
+        return len(text) - plain.span(start, len(plain.text)).start if start < len(plain.text) else 0
 
     def _thresholds(self, params: Params) -> dict[int, float]:
         """The least score to report, by column."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from guard.policy.decide import STAMP, Context, Match, decide, failures, matches
+from guard.policy.decide import OURS, Context, Match, decide, failures, matches
 from guard.types import Action, CheckResult, Decision, Finding, Mode, Policy, Rule, Stage, Status
 
 STEP = 100  # thresholds are told in hundredths
@@ -114,7 +114,7 @@ def _failed(policy: Policy, results: Sequence[CheckResult], action: Action) -> t
     reasons = set(failures(policy, results))
     edits = []
     for row, result in enumerate(results):
-        alone = Action.BLOCK if result.checker == STAMP else policy.on_error
+        alone = Action.BLOCK if result.checker in OURS else policy.on_error
         failed = result.status is Status.ERROR and f"on_error:{result.checker}" in reasons
         unseen = result.status is Status.SKIPPED and f"unchecked:{result.stage.value}" in reasons
         if (failed or unseen) and alone is action:

@@ -3,7 +3,7 @@
 The decision is the greatest action that any enforced rule asks for, so more evidence never lowers it and the order of
 checkers and findings never matters. What cannot be carried out or evaluated goes up, never down: a redaction without a
 place becomes a review, a failed check and a condition that cannot be evaluated become `on_error`, and content that lacks a
-mark which the policy requires is blocked.
+mark which the policy requires is blocked, like the rest of a stream that went wrong.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from guard.types import (
 
 Put = Callable[[Redaction, str], str]
 STAMP = "stamp"  # the name under which the pipeline reports a required mark that could not be made
+STREAM = "stream"  # and that what left in pieces is not how the whole answer begins
+OURS = frozenset({STAMP, STREAM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def decide(policy: Policy, context: Context, results: Sequence[CheckResult]) -> 
         fired.add(match.rule.id)
         degraded = degraded or not match.evaluated
     for reason in failures(policy, results):
-        actions.append(Action.BLOCK if reason == f"on_error:{STAMP}" else policy.on_error)
+        actions.append(Action.BLOCK if reason.removeprefix("on_error:") in OURS else policy.on_error)
         fired.add(reason)
         degraded = True
     return Decision(

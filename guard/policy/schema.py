@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from guard.digest import canonical, label
 from guard.operators import LABEL, PARAMETERS, UNSAFE, Operator
-from guard.policy.decide import STAMP
+from guard.options import StreamSpec
+from guard.policy.decide import OURS
 from guard.types import Ack, Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -45,8 +46,8 @@ _SWITCH: dict[object, WatermarkName] = {True: "gumbel", False: "off"}  # and YAM
 
 
 def _not_reserved(name: str) -> str:
-    if name == STAMP:
-        raise ValueError(f"{STAMP!r} is what the pipeline calls its own marks; choose another name")
+    if name in OURS:
+        raise ValueError(f"{name!r} is what the pipeline calls its own marks; choose another name")
     return name
 
 
@@ -155,7 +156,10 @@ class StampModel(_Strict):
             lambda value: _SWITCH[value] if isinstance(value, bool) else value,
             json_schema_input_type=bool | WatermarkName,
         ),
-    ] = Field("gumbel", description="how local text models mark their tokens; off also leaves images and sounds unmarked; true is gumbel")
+    ] = Field(
+        "gumbel",
+        description="how local text models mark their tokens; off also leaves images and sounds unmarked; true is gumbel",
+    )
     min_text_tokens: int = Field(0, ge=0, description="a required watermark is required of texts from this many tokens")
     timestamp: Literal["required", "preferred", "none"] = Field(
         "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
@@ -196,6 +200,17 @@ class RecordModel(_Strict):
     wait_for: WaitModel = Field(default_factory=WaitModel)
 
 
+class StreamModel(_Strict):
+    """How answers leave that come in pieces."""
+
+    release: Literal["strict", "optimistic"] = Field(
+        "strict",
+        description="strict: a piece leaves when nothing that follows could withhold the answer; optimistic: when it is clean"
+        " itself, and what is found later stops the stream",
+    )
+    notice: str = Field("", description="the last piece of a stream of which something was withheld; default: none")
+
+
 class PolicyModel(_Strict):
     """A policy file."""
 
@@ -210,6 +225,7 @@ class PolicyModel(_Strict):
     stamp: StampModel = Field(default_factory=StampModel)
     review: ReviewModel = Field(default_factory=ReviewModel)
     record: RecordModel = Field(default_factory=RecordModel)
+    stream: StreamModel = Field(default_factory=StreamModel)
 
 
 def _stages(names: list[StageName]) -> frozenset[Stage]:
@@ -225,6 +241,8 @@ def document(model: PolicyModel) -> dict[str, Any]:
     # Policies that do not speak of what came later keep the digest that they had before it existed.
     if model.record == RecordModel():
         del data["record"]
+    if model.stream == StreamModel():
+        del data["stream"]
     for name in _LATER_MARKS:
         if getattr(model.stamp, name) == StampModel.model_fields[name].default:
             del data["stamp"][name]
@@ -291,4 +309,5 @@ def to_policy(model: PolicyModel) -> Policy:
         ),
         review_within=model.review.within,
         acks={Action[name.upper()]: Ack(ack) for name, ack in model.record.wait_for if ack != Ack.SEQUENCED},
+        stream=StreamSpec(optimistic=model.stream.release == "optimistic", notice=model.stream.notice),
     )

@@ -41,6 +41,7 @@ _KINDS = {
     "unclaim": "Given back",
     "ruling": "Ruling",
     "release": "Release",
+    "opening": "Opening of a stream",
     "failure": "Failure",
     "policy": "Policy",
     "access": "Access",

@@ -79,6 +79,7 @@ def title(entry: Entry) -> str:
         "claim": "Claimed for review",
         "unclaim": "Given back to the queue",
         "release": "Released content handed out",
+        "opening": "Answer begins to leave",
         "failure": "Generation failed",
         "policy": "Policy put on record",
         "access": "Content read",
@@ -110,9 +111,13 @@ def _outcome(kind: str, fields: Mapping[str, Any]) -> str:
 def history(entries: Sequence[Entry]) -> tuple[Step, ...]:
     """The entries of one request, oldest first, as lines for people."""
     steps = []
+    ended = any(it.kind in OUTCOMES or it.kind == "failure" for it in entries)
     for entry in sorted(entries, key=lambda it: it.seq):
         who = entry.fields.get("reviewer") or entry.fields.get("by")
         if who is None:
             who = (entry.fields.get("request") or {}).get("requester")
-        steps.append(Step(entry.seq, entry.at, entry.kind, title(entry), str(who) if who else None))
+        words = (
+            title(entry) if ended or entry.kind != "opening" else "Answer began to leave; how it ended is not on record"
+        )
+        steps.append(Step(entry.seq, entry.at, entry.kind, words, str(who) if who else None))
     return tuple(steps)

@@ -22,7 +22,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, fairness, marks, peers, provenance, record, recover, study
+from tests.bench import checks, copies, fairness, marks, peers, provenance, record, recover, stream, study
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -101,6 +101,7 @@ def main(*parts: str) -> None:
             "marks": marks.main,
             "recover": recover.main,
             "fairness-study": study.main,
+            "stream": stream.main,
             "peers": peers.main,
             "faults": faults,
         }

@@ -65,10 +65,20 @@ async def later_pieces(prompt: str) -> AsyncIterator[str]:
     yield prompt
 
 
-@pytest.mark.parametrize("stream", [pieces, later_pieces])
-def test_streams_are_refused_when_wrapped_and_not_when_called(stream: Any) -> None:
-    with pytest.raises(CallerError, match="whole answer"):
-        FunctionGenerator(stream)
+def test_what_yields_pieces_can_be_asked_for_the_whole() -> None:
+    def cut(prompt: str) -> Iterator[bytes]:
+        yield from (b"\xc3", f"\xa9{prompt}".encode("latin-1"))
+
+    def garbage(prompt: str) -> Iterator[bytes]:
+        yield prompt.encode() + b"\xff"
+
+    request = Request(Text("p"))
+    assert FunctionGenerator(pieces).yields
+    assert FunctionGenerator(pieces).generate(request).content == Text("p")  # type: ignore[union-attr]
+    assert asyncio.run(FunctionGenerator(later_pieces).generate(request)).content == Text("p")  # type: ignore[arg-type]
+    assert FunctionGenerator(cut).generate(request).content == Text("\u00e9p")  # type: ignore[union-attr]
+    with pytest.raises(ContentError, match="UTF-8"):
+        FunctionGenerator(garbage).generate(request)
 
 
 def test_what_comes_back_becomes_content() -> None:

@@ -109,7 +109,7 @@ class _Document:
         if len(self.data) == len(self.folded.text):
             return start, end
         if not self._counts:  # how many characters begin in the bytes up to each; made when something is found
-            self._counts = [0, *itertools.accumulate((byte & 0xC0) != 0x80 for byte in self.data)]
+            self._counts = [0, *itertools.accumulate(int((byte & 0xC0) != 0x80) for byte in self.data)]
         return self._counts[start], self._counts[end]
 
 

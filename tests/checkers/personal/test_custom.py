@@ -38,6 +38,12 @@ def test_patterns_may_name_any_character_and_hidden_ones_do_not_help() -> None:
     assert find("\ud800 EMP-12", pattern=r"EMP-\d\d") == [("EMP-12", 0.85)]
 
 
+def test_places_in_a_text_beyond_ascii_are_whole_numbers() -> None:
+    """A match at the second character of such a text began at True, and the whole check failed."""
+    [(_, _, span)] = Custom([Recognizer(category="BADGE", pattern=r"E-\d+")], 0).matches("xE-4711\u0301")
+    assert [type(place) for place in span] == [int, int]
+
+
 def test_a_deny_list_matches_whole_words_in_any_case() -> None:
     about = {"words": ["Bluebird", "Operation  Falcon", "C++"]}
     text = "BLUEBIRD, bluebirds, operation\nfalcon, c++!"
