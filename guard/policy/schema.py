@@ -155,7 +155,10 @@ class StampModel(_Strict):
             lambda value: _SWITCH[value] if isinstance(value, bool) else value,
             json_schema_input_type=bool | WatermarkName,
         ),
-    ] = Field("gumbel", description="how local text models mark their tokens; off also leaves images and sounds unmarked; true is gumbel")
+    ] = Field(
+        "gumbel",
+        description="how local text models mark their tokens; off also leaves images and sounds unmarked; true is gumbel",
+    )
     min_text_tokens: int = Field(0, ge=0, description="a required watermark is required of texts from this many tokens")
     timestamp: Literal["required", "preferred", "none"] = Field(
         "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
