@@ -1,6 +1,6 @@
 """Streams: the property of the ordinary tests on many more cases, and what holding back costs.
 
-`GUARD_BENCH_STREAMS` is the number of cases (default 100,000; about half an hour on one core). The table says, for policies that
+`GUARD_BENCH_STREAMS` is the number of cases (default 100,000). The table says, for policies that
 look at spans, sentences and whole answers, how many characters wait after each token (median, p99), and how many
 milliseconds the guard adds to a token and to the first piece that leaves, in this process.
 """
