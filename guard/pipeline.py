@@ -324,7 +324,7 @@ class Wrapped:
             return later
         return drive(flow)
 
-    def stream(self, request: Request | Content | str, **fields: Any) -> Streamed | AsyncStreamed:
+    def stream(self, request: Request | Content | str, **fields: Any) -> Any:
         """The answer in pieces (`Guard.stream`), async where the wrapped function is."""
         if getattr(self._generator, "is_async", False):
             return self._guard.astream_of(self._generator, request, fields)

@@ -261,7 +261,7 @@ def test_cancelling_stops_at_once_and_is_on_record(make: Make, how: str) -> None
         got = [await anext(stream)]
         if how == "aclose":
             await stream.aclose()
-            return got[0]
+            return str(got[0])
 
         async def read() -> None:
             async for piece in stream:
