@@ -33,7 +33,7 @@ caption{text-align:left;color:var(--soft);font-size:.88rem;padding:.25rem 0}
 th,td{padding:.4rem .6rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft)}thead th{border-bottom:2px solid var(--line);vertical-align:bottom}
 th:first-child,td:first-child,.words td,.words th{text-align:left}tbody th{color:var(--ink);font-weight:500}
-tbody th{min-width:7rem}bdi,code{overflow-wrap:anywhere}
+tbody th{min-width:7rem}td .note,td .chip{font-size:inherit}bdi,code{overflow-wrap:anywhere}
 figure{margin:1rem 0}svg{display:block;width:100%;height:auto;font:13px system-ui,sans-serif;fill:var(--ink)}
 .grid line,line.grid{stroke:var(--line);stroke-width:1}.zero{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:4 3}
 .band{fill:var(--band)}.tick,.unit{fill:var(--soft);font-size:12px}
