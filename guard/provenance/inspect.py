@@ -292,7 +292,7 @@ _MARK = {
     "none": "No mark of this installation was found in it.",
     "recovered": "It carries the mark of an entry here, and shows the picture that the entry released.",
     "transplanted": "It carries the mark of an entry here, and does not show the picture that the entry released.",
-    "unverified": "It carries a mark of this installation, and there is nothing here to compare the picture with.",
+    "unverified": "It carries a mark of this installation; whether it is the picture that was marked cannot be told.",
     "unreadable": "It does not decode, so no mark was looked for.",
 }
 _UNPROVED = "It names an entry that cannot be proved to be in the record: run  guard audit verify."
@@ -313,15 +313,14 @@ def _image_mark(image: Image, registry: Registry, detect: Detector, *, search: b
         return Evidence("watermark", "none", _MARK["none"]), ()
     details: dict[str, JSON] = {"mark_id": found.mark_id.hex(), "key_id": found.key_id}
     view = prints.View(found.scale, found.rotation, found.flipped)
-    likes = [(registry.fits(picture, entry, view), entry) for entry in registry.marked(found.mark_id)]
-    told = sorted(((like, entry) for like, entry in likes if like is not None), key=lambda it: -it[0])
+    likes = ((registry.fits(picture, entry, view), entry) for entry in registry.marked(found.mark_id))
+    told = [(like, entry) for like, entry in likes if like is not None and like.same is not None]
     if not told:
         return Evidence("watermark", "unverified", _MARK["unverified"], details), ()
-    like, entry = told[0]
-    status = "recovered" if like >= prints.SAME else "transplanted"
-    return Evidence("watermark", status, _MARK[status], {**details, "entry": entry.seq, "likeness": round(like, 3)}), [
-        entry
-    ]
+    like, entry = max(told, key=lambda it: it[0].whole)
+    status = "recovered" if like.same else "transplanted"
+    details |= {"entry": entry.seq, "likeness": round(like.whole, 3)}
+    return Evidence("watermark", status, _MARK[status], details), [entry]
 
 
 def _fingerprint(content: Content, registry: Registry) -> Looked:

@@ -109,8 +109,8 @@ class Registry:
         """The entries whose content carries a mark."""
         return self._reader.named(mark_name(mark_id.hex()))
 
-    def fits(self, picture: Picture, entry: Entry, view: image.View) -> float | None:
-        """How well a picture fits what an entry released (see `image.likeness`); None where that cannot be told."""
+    def fits(self, picture: Picture, entry: Entry, view: image.View) -> image.Likeness | None:
+        """How well a picture fits what an entry released; None where there is nothing to compare."""
         size = self._size(entry)
         thumbnail = self._body(entry, THUMBNAIL)
         if size is None or not isinstance(thumbnail, Image):
@@ -139,8 +139,8 @@ class Registry:
         turns = image.turns(picture)
         for which, entry in self._entries(list(found)[:CANDIDATES]):
             like = self.fits(turns[which], entry, image.View())
-            if like is not None and like >= image.SAME:
-                yield Hit(entry, like)
+            if like is not None and like.same:
+                yield Hit(entry, like.whole)
 
     def _like_text(self, content: Text) -> Iterator[Hit]:
         keys = text.keys(content.text)

@@ -31,7 +31,6 @@ def test_verdicts_and_figures_are_those_of_the_code() -> None:
     assert rows[2:] == [verdict.value.replace("_", " ") for verdict in Verdict]
     for reason in Reason:
         assert reason.replace("_", " ") in DOCUMENT
-    assert f"by {image.SAME:g}." in DOCUMENT
     assert f"{image.SIDE} pixels" in DOCUMENT
     assert f"at most {audio.SAME:.0%}".replace("%", " %") in DOCUMENT
     assert (text.SAME, text.ALGORITHM.endswith("96")) == (0.5, True)

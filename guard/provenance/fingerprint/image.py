@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 ALGORITHM = "pdq+phash+thumbnail-96"
 SIDE = 96  # pixels of the thumbnail's longer side
-SAME = 0.9  # correlation from which on two pictures are the same: see the bench part `recover`
 _SMALLEST = 12  # pixels of the thumbnail that a crop must cover on each side to be told apart
 _FLAT = 2.0  # levels of deviation below which there is nothing to compare
-_QUALITY = 90
+_QUALITY = 95
+# Correlations, as the bench part `recover` found them: of parts of one picture, and of pictures of one kind that are two.
+_ALIKE, _UNLIKE = 0.9, 0.8
+_SAME_DETAIL, _OTHER_DETAIL = 0.85, 0.5
+_SMOOTH_ALIKE = 0.99  # where there is too little detail to go by
+_SOFT, _COARSE = 0.8, 8.0  # pixels: smoothed by the one, less what is left of it by the other, is detail
+_FAINT = 0.8  # levels of deviation below which there is no detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,28 @@ class View:
     scale: float | None = None
     rotation: float = 0.0
     flipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How well a candidate fits an original: correlations up to 1 of all that is seen, and of its detail if it has any.
+
+    Large patches of light and dark are alike in many pictures. Detail is not, and it is what a part must share.
+    """
+
+    whole: float
+    detail: float | None
+
+    @property
+    def same(self) -> bool | None:
+        """Whether it shows the original; None: it cannot be told, as with mists and skies."""
+        if self.whole >= _ALIKE and self.detail is not None and self.detail >= _SAME_DETAIL:
+            return True
+        if self.whole >= _SMOOTH_ALIKE and (self.detail is None or self.detail >= _OTHER_DETAIL):
+            return True
+        if self.whole < _UNLIKE or (self.detail is not None and self.detail < _OTHER_DETAIL):
+            return False
+        return None
 
 
 def of(image: Image) -> Print | None:
@@ -102,8 +129,8 @@ def turns(picture: Picture) -> list[Picture]:
     return [side.transpose(turn) if turn is not None else side for side in (picture, mirrored) for turn in quarters]
 
 
-def likeness(candidate: Picture, thumbnail: Image, size: tuple[int, int], view: View = View()) -> float | None:
-    """How well a candidate fits into the thumbnail of an original of `size`: a correlation up to 1; None: cannot be told.
+def likeness(candidate: Picture, thumbnail: Image, size: tuple[int, int], view: View = View()) -> Likeness | None:
+    """How well a candidate fits into the thumbnail of an original of `size`; None: it is too small a part, or flat.
 
     The candidate may be a part of the original.
     """
@@ -124,7 +151,10 @@ def likeness(candidate: Picture, thumbnail: Image, size: tuple[int, int], view: 
     if min(fit) < _SMALLEST:
         return None
     patch = shown.resize(fit, Resampling.BOX if fit[0] <= shown.width else Resampling.BILINEAR)
-    return correlation(ground, np.asarray(patch, float))
+    seen = [smoothed(values, _SOFT) for values in (ground, np.asarray(patch, float))]
+    detail = [values - smoothed(values, _COARSE) for values in seen]
+    whole = correlation(*seen, flat=_FLAT)
+    return None if whole is None else Likeness(whole, correlation(*detail, flat=_FAINT))
 
 
 def _upright(picture: Picture, degrees: float) -> Picture:
@@ -143,11 +173,27 @@ def _upright(picture: Picture, degrees: float) -> Picture:
     return turned.crop((math.ceil(left), math.ceil(top), math.floor(left + wide), math.floor(top + high)))
 
 
-def correlation(ground: Any, patch: Any) -> float | None:
-    """The largest normalised correlation of a patch with the places of a picture where it fits; None for a flat patch."""
+def smoothed(values: Any, deviation: float) -> Any:
+    """Gaussian means, of what lies within the picture."""
     import numpy as np
 
-    if patch.std() < _FLAT:
+    def weights(count: int) -> Any:
+        apart = np.subtract.outer(np.arange(count), np.arange(count))
+        found = np.exp(-0.5 * (apart / deviation) ** 2)
+        return found / found.sum(axis=1, keepdims=True)
+
+    high, wide = values.shape
+    return weights(high) @ values @ weights(wide).T
+
+
+def correlation(ground: Any, patch: Any, *, flat: float) -> float | None:
+    """The largest normalised correlation of a patch with the places of a picture where it fits.
+
+    None for a patch that deviates less than `flat`; places in the picture that do are passed over.
+    """
+    import numpy as np
+
+    if patch.std() < flat:
         return None
     patch = patch - patch.mean()
     high, wide = (side + 1 - part for side, part in zip(ground.shape, patch.shape, strict=True))
@@ -156,7 +202,7 @@ def correlation(ground: Any, patch: Any) -> float | None:
     count = patch.size
     sums, squares = (_windows(values, patch.shape) for values in (ground, ground**2))
     spread = np.sqrt(np.maximum(squares - sums**2 / count, 0))
-    sound = spread > _FLAT * count**0.5
+    sound = spread > flat / 2 * count**0.5
     if not sound.any():
         return None
     return float((shared[sound] / (spread[sound] * np.sqrt((patch**2).sum()))).max())
