@@ -22,7 +22,20 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, fairness, marks, peers, provenance, record, recover, stream, study
+from tests.bench import (
+    checks,
+    copies,
+    fairness,
+    marks,
+    peers,
+    provenance,
+    record,
+    recover,
+    sounds,
+    stream,
+    study,
+    textmarks,
+)
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -99,6 +112,8 @@ def main(*parts: str) -> None:
         }
         whole = {
             "marks": marks.main,
+            "sounds": sounds.main,
+            "textmarks": textmarks.main,
             "recover": recover.main,
             "fairness-study": study.main,
             "stream": stream.main,
