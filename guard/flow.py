@@ -156,7 +156,7 @@ def generation(services: Services, request: Request, generator: Generator) -> Fl
         content = redactor.redacted(generated.content, after.cuts(Stage.OUTPUT), Stage.OUTPUT)
         content, restored = redactor.restored(content)
         release, stamp = yield Call(services.mark, (request, content, generated))
-        missing = missing_marks(policy, release, stamp)
+        missing = missing_marks(policy, release, stamp, generated)
         if missing:
             after = judge(policy, request, (*asked, answer), (*results, missing))
             release, stamp, restored = None, None, 0
@@ -196,9 +196,11 @@ def needs_keys(policy: Policy) -> bool:
     return any(rule.operator.name in KEYED for rule in policy.rules)
 
 
-def missing_marks(policy: Policy, content: Content, stamp: Stamp) -> CheckResult | None:
+def missing_marks(policy: Policy, content: Content, stamp: Stamp, generated: Generated) -> CheckResult | None:
     """An error result naming the required marks that the content does not carry."""
     required: frozenset[str] = getattr(policy.stamp, content.kind)
+    if content.kind == "text" and _tokens(generated) < policy.stamp.min_text_tokens:
+        required -= {"watermark"}
     made = {layer.kind: layer for layer in stamp.layers}
     reasons = []
     for kind in sorted(required):
@@ -209,6 +211,12 @@ def missing_marks(policy: Policy, content: Content, stamp: Stamp) -> CheckResult
     if not reasons:
         return None
     return CheckResult(STAMP, "1", Stage.OUTPUT, Status.ERROR, error="required mark missing; " + "; ".join(reasons))
+
+
+def _tokens(generated: Generated) -> int:
+    """How many tokens a text has, as its generator says; else one for each three bytes, which is more than most have."""
+    counted = generated.facts.get("completion_tokens")
+    return counted if isinstance(counted, int) else len(generated.content.data) // 3
 
 
 def drive(flow: Flow) -> Outcome:

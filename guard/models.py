@@ -1,4 +1,5 @@
-"""A model on a device: where it comes from, what it weighs in as, how it draws; with `guard.scoring`, all that knows torch.
+"""A model on a device: where it comes from, what it weighs in as, its seeds; with `guard.scoring` and
+`guard.drawing`, all that knows torch.
 
 Weights are read from safetensors files only, code from a model folder never runs, and a model from the hub is pinned to a
 commit. A local folder is loaded without any network.
@@ -270,42 +271,6 @@ def turn(model: Any) -> threading.Lock:
 def random_generator(seed: int) -> Any:
     """A private source of random numbers, on the CPU so that a seed means the same on every device."""
     return _torch().Generator("cpu").manual_seed(seed)
-
-
-def draw_hook(seed: int, watermark: Any | None) -> Any:
-    """What `generate(watermarking_config=…)` takes: applies `watermark` (a WatermarkingConfig) and draws from a private seed.
-
-    transformers samples from torch's global generator, which concurrent callers share, so that a seed would mean nothing
-    under threads. This hook runs after every other processor and leaves one token standing.
-    """
-    torch = _torch()
-    transformers = _transformers()
-    from transformers.generation.configuration_utils import BaseWatermarkingConfig
-
-    class Draw(transformers.LogitsProcessor):  # type: ignore[misc, name-defined]
-        def __init__(self, mark: Any | None) -> None:
-            self.mark, self.random = mark, random_generator(seed)
-
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            marked = self.mark(input_ids, scores) if self.mark else scores
-            mass = torch.softmax(marked.float(), dim=-1).double().cumsum(dim=-1)
-            if not mass[:, -1].isfinite().all():  # torch's own sampling, which comes after, would no longer notice
-                raise RuntimeError("the model's scores are not numbers")
-            point = (
-                torch.rand(len(scores), 1, generator=self.random, dtype=torch.float64).to(mass.device) * mass[:, -1:]
-            )
-            chosen = torch.searchsorted(mass, point, right=True).clamp(max=scores.shape[-1] - 1)
-            return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
-
-    class Hook(BaseWatermarkingConfig):
-        def validate(self) -> None:
-            if watermark:
-                watermark.validate()
-
-        def construct_processor(self, vocab_size: int, device: Any) -> Any:  # type: ignore[override]
-            return Draw(watermark.construct_processor(vocab_size, device) if watermark else None)
-
-    return Hook()
 
 
 # --- libraries -----------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from guard.policy.load import from_document, load_model, resolve
 from guard.policy.schema import document
 from guard.provenance.certs import SigningService, configured_identity, identity_from_service
 from guard.provenance.stamp import Stamper
+from guard.provenance.watermark import UNMARKED, text_mark
 from guard.redactor import Redactor, redactor, reidentify
 from guard.types import (
     CheckResult,
@@ -125,8 +126,7 @@ class Guard:
         return Wrapped(self, self._adapted(thing, tokenizer, name), thing)
 
     def _adapted(self, thing: Any, tokenizer: Any, name: str | None) -> Generator:
-        key = self.keys.secret("watermark") if self.policy.stamp.watermark else None
-        return adapt(thing, tokenizer=tokenizer, name=name, watermark_key=key)
+        return adapt(thing, tokenizer=tokenizer, name=name, mark=text_mark(self.keys, self.policy.stamp.watermark))
 
     def _required_model(self) -> Generator:
         if self._generator is None:
@@ -237,12 +237,19 @@ class Guard:
 
     def mark(self, request: Request, content: Content, generated: Generated) -> tuple[Content, Stamp]:
         """See `guard.flow.Services`."""
+        layers = generated.layers
+        if (
+            content.kind == "text"
+            and self.policy.stamp.watermark
+            and not any(one.kind == "watermark" for one in layers)
+        ):
+            layers += (UNMARKED,)
         return self._stamper.stamp(
             content,
             request_id=request.id,
             policy=PolicyRef(self.policy.name, self.policy.version, self.policy.digest),
             generator=generated.facts,
-            layers=generated.layers,
+            layers=layers,
             prompt=request.prompt,
             source=request.image,
             export=generated.export,

@@ -9,7 +9,7 @@ import enum
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from guard.content import Audio as Audio
 from guard.content import Content as Content
@@ -213,6 +213,7 @@ class Rule:
 class StampSpec:
     """Which marks what is released must carry. A required mark that cannot be made withholds the content.
 
+    `watermark` is how local text models mark their tokens; texts below `min_text_tokens` need no watermark.
     `timestamp` says whether credentials must carry the time of an authority: required, preferred or none. `exports` says where
     a text that leaves as a file has its manifest: embedded or beside.
     """
@@ -222,7 +223,8 @@ class StampSpec:
     audio: frozenset[str] = frozenset({"manifest"})
     video: frozenset[str] = frozenset({"manifest"})
     document: frozenset[str] = frozenset({"manifest"})
-    watermark: bool = True
+    watermark: Literal["gumbel", "greenlist", "synthid"] | None = "gumbel"
+    min_text_tokens: int = 0
     timestamp: str = "none"
     exports: str = "embedded"
 

@@ -51,7 +51,7 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("guard/checkers/bias.py", "import guard.checkers.pii", "checkers do not know each other"),
         ("guard/audit/verify.py", "from guard.audit import log", "the verifier borrows nothing"),
         ("guard/policy/decide.py", "import sqlalchemy", "deciding needs no database"),
-        ("guard/isolate.py", "import torch", "only guard.models and guard.scoring"),
+        ("guard/isolate.py", "import torch", "only guard.models, guard.scoring"),
         ("guard/review/queue.py", "import streamlit", "guard does not know its dashboard's framework"),
         ("guard/audit/merkle.py", "import guard.audit.log", "no import cycles"),
     ],

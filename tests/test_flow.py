@@ -12,7 +12,7 @@ from guard import Action, Audio, Guard, Image, Outcome, Request, ScriptedGenerat
 from guard.cases import blank_png
 from guard.errors import CallerError, RecordError
 from guard.flow import Call, Flow, Generate, generation, missing_marks
-from guard.types import Content, Layer, Stamp, StampSpec
+from guard.types import Content, Generated, Layer, Stamp, StampSpec
 
 Make = Callable[..., Guard]
 
@@ -156,8 +156,25 @@ def test_marks_that_are_required_and_missing(
     made = [
         Layer(kind, status, detail={} if status == "applied" else {"reason": "it broke"}) for kind, status in layers
     ]
-    result = missing_marks(policy, content, Stamp("", tuple(made)))
+    result = missing_marks(policy, content, Stamp("", tuple(made)), Generated(content))
     assert (result.error if result else None) == (f"required mark missing; {why}" if why else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "wanted"),
+    [
+        ("word " * 500, {"completion_tokens": 200}, True),
+        ("word " * 500, {"completion_tokens": 199}, False),
+        ("x" * 600, {}, True),  # nobody counted: three bytes are taken for a token
+        ("x" * 599, {}, False),
+    ],
+)
+def test_a_watermark_is_required_from_a_length_on(make: Make, text: str, facts: dict[str, Any], wanted: bool) -> None:
+    policy = make(stamp={"text": ["manifest", "watermark"], "min_text_tokens": 200}, **BARE).policy
+    stamp = Stamp("", (Layer("manifest", "applied"),))
+    missing = missing_marks(policy, Text(text), stamp, Generated(Text(text), facts))
+    assert (missing is not None) == wanted
+    assert missing_marks(policy, Text("hi"), Stamp("", ()), Generated(Text("hi"), facts))  # the manifest always
 
 
 def test_an_image_that_needs_a_mark_that_is_not_made_is_withheld(make: Make) -> None:

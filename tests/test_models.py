@@ -278,39 +278,6 @@ def test_a_type_that_was_asked_for_is_used_and_said(tiny: Tiny) -> None:
     assert str(next(loaded.model.parameters()).dtype) == "torch.bfloat16"
 
 
-# --- drawing -------------------------------------------------------------------------------------------------------
-
-
-def draw(scores: list[float], rows: int, seed: int = 1) -> list[int]:
-    import torch
-
-    processor = models.draw_hook(seed, None).construct_processor(len(scores), "cpu")
-    chosen = processor(torch.zeros(rows, 1, dtype=torch.long), torch.tensor([scores]).repeat(rows, 1))
-    assert (chosen == 0).sum().item() == rows
-    return [int(token) for token in chosen.argmax(dim=-1)]
-
-
-def test_tokens_are_drawn_as_likely_as_the_model_says() -> None:
-    from math import log, sqrt
-
-    shares, rows = [0.05, 0.25, 0.7], 20_000
-    drawn = draw([log(share) for share in shares], rows)
-    for token, share in enumerate(shares):
-        assert abs(drawn.count(token) - share * rows) < 5 * sqrt(share * (1 - share) * rows)
-    assert draw([0.0] * 9, 50, seed=2) == draw([0.0] * 9, 50, seed=2) != draw([0.0] * 9, 50, seed=3)
-
-
-def test_a_token_that_is_ruled_out_is_never_drawn() -> None:
-    never = -float("inf")
-    assert set(draw([never, 0.0, never, 0.0, never], 2000)) == {1, 3}
-
-
-@pytest.mark.parametrize("scores", [[float("nan"), 1.0], [-float("inf")] * 2, [float("inf"), 1.0]])
-def test_scores_that_are_no_numbers_are_not_drawn_from(scores: list[float]) -> None:
-    with pytest.raises(RuntimeError, match="not numbers"):
-        draw(scores, 1)
-
-
 # --- quiet ---------------------------------------------------------------------------------------------------------
 
 

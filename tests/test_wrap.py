@@ -18,6 +18,7 @@ from guard.errors import ConfigError
 from guard.generators.text import detect_watermark
 from guard.models import TextModel, describe, load_image, load_text
 from guard.provenance.credentials import read
+from guard.provenance.watermark import TEXT_KEY, key_ring
 from tests.tiny import SAYS
 
 Tiny = Callable[[str], Path]
@@ -50,7 +51,7 @@ def test_a_text_model_is_watermarked_under_the_key_of_the_house(g: Guard, loaded
     outcome = g.wrap(loaded.model, tokenizer=loaded.tokenizer)("Hello", seed=3, max_new_tokens=220, stop=["\n"])
     assert isinstance(outcome.content, Text)
     assert layers(outcome) == {"manifest": "applied", "watermark": "applied"}
-    verdict = detect_watermark(outcome.content.text, loaded, g.keys.secret("watermark"))
+    verdict = detect_watermark(outcome.content.text, loaded, key_ring(g.keys, TEXT_KEY))
     assert verdict.p_value < 1e-9
     recorded = facts(g, outcome)
     assert recorded["weights"] == describe(loaded.model)["weights"]

@@ -114,17 +114,18 @@ def _reader(chosen: Settings, keys: KeyRing) -> Iterator[Reader | None]:
 
 
 def _detector(path: str, keys: KeyRing) -> Callable[[str], Mark]:
-    from guard.generators import text
+    from guard.generators.text import detect_watermark
     from guard.models import load_text
     from guard.provenance.inspect import Mark
+    from guard.provenance.watermark import TEXT_KEY, key_ring
 
     model = load_text(path)
-    key = keys.secret("watermark")
+    ring = key_ring(keys, TEXT_KEY)
 
     def detect(content: str) -> Mark:
-        found = text.detect_watermark(content, model, key)
-        details: dict[str, Any] = {"p_value": found.p_value, "z_score": found.z_score, "tokens": found.tokens}
-        return Mark(found.p_value < SURE, text.ALGORITHM, {"algorithm": text.ALGORITHM, **details})
+        found = detect_watermark(content, model, ring)
+        details: dict[str, Any] = {"p_value": found.p_value, "tokens": found.tokens, "key_id": found.key_id}
+        return Mark(found.p_value < SURE, found.algorithm, {"algorithm": found.algorithm, **details})
 
     return detect
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from guard.cli.options import (
 )
 from guard.errors import ConfigError
 from guard.types import Outcome
+
+if TYPE_CHECKING:
+    from guard.provenance.watermark import TextMark
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +63,7 @@ def run(
     from guard.envelope import outcome_data
     from guard.media import content_of
     from guard.pipeline import REQUEST_FIELDS, Guard
+    from guard.provenance.watermark import text_mark
 
     asked = content_of(read_bytes("-")) if prompt == "-" else prompt
     if asked is None:
@@ -70,8 +74,8 @@ def run(
             f"--param {taken[0]}: this is no parameter of a model; see --id, --requester, --purpose, --tenant and --source"
         )
     with Guard(policy, store=store, home=home) as guard:
-        key = guard.keys.secret("watermark") if guard.policy.stamp.watermark else None
-        wrapped = guard.wrap(load_generator(model, revision=revision, device=device, watermark_key=key))
+        mark = text_mark(guard.keys, guard.policy.stamp.watermark)
+        wrapped = guard.wrap(load_generator(model, revision=revision, device=device, mark=mark))
         fields = {"id": request_id, "requester": requester, "purpose": purpose, "tenant": tenant, **params}
         fields["sources"] = [read_text(source) for source in sources or ()]
         outcome = wrapped(asked, **fields)
@@ -86,7 +90,7 @@ def run(
     raise typer.Exit(show.EXIT[outcome.state])
 
 
-def load_generator(model: str, *, revision: str | None, device: str | None, watermark_key: bytes | None) -> Any:
+def load_generator(model: str, *, revision: str | None, device: str | None, mark: TextMark | None) -> Any:
     """A text or image generator, as the model's own files say."""
     from guard.generators.image import ImageGenerator
     from guard.generators.text import TextGenerator
@@ -94,7 +98,7 @@ def load_generator(model: str, *, revision: str | None, device: str | None, wate
 
     if (Path(model) / "model_index.json").is_file():
         return ImageGenerator(load_image(model, revision=revision, device=device))
-    return TextGenerator(load_text(model, revision=revision, device=device), watermark_key=watermark_key)
+    return TextGenerator(load_text(model, revision=revision, device=device), mark=mark)
 
 
 def save_released(outcome: Outcome, path: Path) -> None:

@@ -16,6 +16,7 @@ from guard.demo.train import ensure_models
 from guard.generators.image import ImageGenerator
 from guard.generators.text import TextGenerator
 from guard.pipeline import Guard
+from guard.provenance.watermark import text_mark
 from guard.settings import Settings
 from guard.types import Content, Image, Outcome, Span, Stage
 
@@ -70,8 +71,8 @@ def run(settings: Settings, *, cache: Path, images: Path, progress: Progresses) 
             places: dict[str, Any] = {"store": settings.store_url, "home": settings.home}
             talk = stack.enter_context(Guard(TEXT_POLICY, **places))
             draw = stack.enter_context(Guard(IMAGE_POLICY, **places))
-            key = talk.keys.secret("watermark")
-            writer = talk.wrap(TextGenerator(models.load_text(folders["text"]), watermark_key=key))
+            mark = text_mark(talk.keys, talk.policy.stamp.watermark)
+            writer = talk.wrap(TextGenerator(models.load_text(folders["text"]), mark=mark))
             painter = draw.wrap(ImageGenerator(models.load_image(folders["image"])))
             for guard in (talk, draw):
                 guard.examine(["warm"])

@@ -7,15 +7,14 @@ from typing import Any
 
 from guard.errors import CallerError
 from guard.generators.function import FunctionGenerator
+from guard.provenance.watermark import TextMark
 from guard.types import Generator
 
 
-def adapt(
-    thing: Any, *, tokenizer: Any = None, name: str | None = None, watermark_key: bytes | None = None
-) -> Generator:
+def adapt(thing: Any, *, tokenizer: Any = None, name: str | None = None, mark: TextMark | None = None) -> Generator:
     """A generator as it is; a transformers model (with its tokenizer) or pipeline; a diffusers pipeline; any function.
 
-    Local text models watermark their tokens where a key is given.
+    Local text models watermark their tokens as `mark` says.
     """
     family = _family(thing)
     if family == "diffusers":
@@ -25,13 +24,13 @@ def adapt(
     if family == "transformers":
         from guard.generators.text import from_transformers
 
-        return from_transformers(thing, tokenizer, watermark_key=watermark_key)
+        return from_transformers(thing, tokenizer, mark=mark)
     if isinstance(thing, Generator) and not isinstance(thing, type) and hasattr(thing, "name"):
         return thing
     if family == "torch":  # compiled or adapted (PEFT) language models, and much that is none
         from guard.generators.text import from_transformers
 
-        return from_transformers(thing, tokenizer, watermark_key=watermark_key)
+        return from_transformers(thing, tokenizer, mark=mark)
     if callable(thing):
         function: Callable[..., Any] = thing
         return FunctionGenerator(function, name=name)

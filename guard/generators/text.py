@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from guard import models
-from guard.digest import JSON, keyed
+from guard.digest import JSON
 from guard.errors import ConfigError, GenerationError, MissingExtra
 from guard.generators.prompt import is_unicode, prompt_text
 from guard.models import TextModel
+from guard.provenance.watermark import TextMark, key_id
+from guard.provenance.watermark import text as watermark
 from guard.quiet import quiet
 from guard.types import Generated, Layer, Request, Text
 
-ALGORITHM = "kgw-lefthash-1"
 BIAS = 2.5
-GREENLIST_RATIO = 0.25
 MAX_NEW_TOKENS = 128
 # What transformers draws with where neither the request nor the model says; written out, so that the record says it.
 _DRAWING: dict[str, float | int] = {"temperature": 1.0, "top_p": 1.0, "top_k": 50}
@@ -38,24 +38,12 @@ class TextParams:
     stop: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WatermarkVerdict:
-    """How many standard deviations above chance the share of green tokens lies, and how likely chance is to do that.
-
-    `tokens` counts the different token pairs scored. A low z says nothing: the text may be short, edited or predictable.
-    """
-
-    z_score: float
-    p_value: float
-    tokens: int
-
-
 class TextGenerator:
     """One language model behind the Generator protocol; calls from several threads take turns."""
 
-    def __init__(self, model: TextModel, *, watermark_key: bytes | None = None) -> None:
+    def __init__(self, model: TextModel, *, mark: TextMark | None = None) -> None:
         self.model = model
-        self.watermark_key = watermark_key
+        self.mark = mark
         self.name = str(getattr(model.model.config, "model_type", "") or "text")
         self._turn = models.turn(model.model)
 
@@ -83,18 +71,13 @@ class TextGenerator:
         """Set the drawing hook on the configuration; the layer says whether it marks."""
         sampling = config.do_sample and (config.num_beams or 1) == 1
         if sampling:
-            mark = _marking(self.watermark_key) if self.watermark_key else None
-            config.watermarking_config = models.draw_hook(seed, mark)
-        if self.watermark_key is None:
+            config.watermarking_config = watermarking_config(self.mark, seed)
+        if self.mark is None:
             return None
-        detail: dict[str, JSON] = {
-            "bias": BIAS,
-            "greenlist_ratio": GREENLIST_RATIO,
-            "key_id": key_id(self.watermark_key),
-        }
+        algorithm = watermark.ALGORITHMS[self.mark.scheme]
         if sampling:
-            return Layer("watermark", "applied", ALGORITHM, detail)
-        return Layer("watermark", "not_applicable", ALGORITHM, {"reason": "only sampled text can carry the mark"})
+            return Layer("watermark", "applied", algorithm, {"key_id": key_id(self.mark.key)})
+        return Layer("watermark", "not_applicable", algorithm, {"reason": "only sampled text can carry the mark"})
 
     def _generated(
         self,
@@ -128,7 +111,7 @@ class TextGenerator:
 
 
 def from_transformers(
-    model_or_pipeline: Any, tokenizer: Any | None = None, *, watermark_key: bytes | None = None
+    model_or_pipeline: Any, tokenizer: Any | None = None, *, mark: TextMark | None = None
 ) -> TextGenerator:
     """A generator around a transformers model with its tokenizer, or around a text pipeline, which brings its own."""
     model = getattr(model_or_pipeline, "model", None) if _is_pipeline(model_or_pipeline) else model_or_pipeline
@@ -139,30 +122,50 @@ def from_transformers(
         )
     if tokenizer is None:
         raise ConfigError("a model alone cannot read a prompt: pass its tokenizer as the second argument")
-    return TextGenerator(models.wrap_text(model, tokenizer), watermark_key=watermark_key)
+    return TextGenerator(models.wrap_text(model, tokenizer), mark=mark)
 
 
-def detect_watermark(text: str, model: TextModel, key: bytes) -> WatermarkVerdict:
-    """Look for the mark of `key` in a text from `model` (same tokenizer, vocabulary and kind of device as when it was made)."""
-    transformers = _transformers()
-    detector = transformers.WatermarkDetector(
+def watermarking_config(mark: TextMark | None, seed: int) -> Any:
+    """What transformers' `generate(watermarking_config=…)` takes, for sampled batches of any size.
+
+    `generate_batch` takes that of `gumbel` too, with `per_request_processors=True` and `use_cuda_graph=False` in its
+    ContinuousBatchingConfig; a seed then means nothing, because the texts that share a step vary.
+    """
+    from guard import drawing
+
+    if mark is None:
+        return drawing.hook(seed)
+    if mark.scheme == "gumbel":
+        return drawing.hook(seed, gumbel=watermark.scheme_key(mark.key, "gumbel"))
+    return drawing.hook(seed, mark=_greenlist(mark.key) if mark.scheme == "greenlist" else _synthid(mark.key))
+
+
+def detect_watermark(text: str, model: TextModel, keys: Mapping[str, bytes]) -> watermark.Found:
+    """Look for the mark of any of `keys` (by id) in a text from `model`: same tokenizer and vocabulary."""
+    with quiet():
+        ids = model.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0].long()
+    found = watermark.detect(ids.tolist(), model.model.config.get_text_config().vocab_size, keys)
+    if (
+        model.device == "cpu" or len(ids) < 3
+    ):  # the library's detector wants a pair after a possible leading special token
+        return found
+    return watermark.strongest(
+        [found, watermark.strongest([_on_device(ids, model, name, keys[name]) for name in keys])]
+    )
+
+
+def _on_device(ids: Any, model: TextModel, name: str, key: bytes) -> watermark.Found:
+    """Green lists are drawn where the model is, and another device draws others."""
+    detector = _transformers().WatermarkDetector(
         model_config=model.model.config.get_text_config(),
         device=model.device,
-        watermarking_config=_marking(key),
+        watermarking_config=_greenlist(key),
         ignore_repeated_ngrams=True,  # repeats would count one draw many times and make plain text look marked
     )
-    with quiet():
-        ids = model.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
-    if ids.shape[1] < 3:  # the detector wants a pair of tokens after a possible leading special token
-        return WatermarkVerdict(0.0, 1.0, 0)
-    found = detector(ids.long(), return_dict=True)
-    tokens, green = int(found.num_tokens_scored[0]), int(found.num_green_tokens[0])
-    return WatermarkVerdict(float(found.z_score[0]), _binomial_tail(green, tokens, GREENLIST_RATIO), tokens)
-
-
-def key_id(key: bytes) -> str:
-    """Which key marked a text, without saying anything about the key."""
-    return keyed(key, "watermark-key-id", b"").hex()[:8]
+    seen = detector(ids[None].to(model.device), return_dict=True)
+    tokens, green = int(seen.num_tokens_scored[0]), int(seen.num_green_tokens[0])
+    chance = watermark.binomial_tail(green, tokens, watermark.GREENLIST_RATIO)
+    return watermark.Found(name, chance, tokens, watermark.ALGORITHMS["greenlist"])
 
 
 def parse_params(given: Mapping[str, JSON]) -> TextParams:
@@ -215,11 +218,21 @@ _WANTED = {
 }
 
 
-def _marking(key: bytes) -> Any:
-    # left hash with a width of 1: wider ones still seed from the last token only. Odd, because an even factor loses bits.
-    secret = int.from_bytes(keyed(key, ALGORITHM, b"")[:8], "big") >> 1 | 1
+def _greenlist(key: bytes) -> Any:
+    # left hash with a width of 1: wider ones still seed from the last token only
     return _transformers().WatermarkingConfig(
-        greenlist_ratio=GREENLIST_RATIO, bias=BIAS, hashing_key=secret, seeding_scheme="lefthash", context_width=1
+        greenlist_ratio=watermark.GREENLIST_RATIO,
+        bias=BIAS,
+        hashing_key=watermark.greenlist_key(key),
+        seeding_scheme="lefthash",
+        context_width=1,
+    )
+
+
+def _synthid(key: bytes) -> Any:
+    # The first tokens stay unmarked: they would depend on the prompt, which the detector does not have.
+    return _transformers().SynthIDTextWatermarkingConfig(
+        ngram_len=watermark.CONTEXT + 1, keys=watermark.synthid_keys(key), skip_first_ngram_calls=True
     )
 
 
@@ -288,18 +301,6 @@ def _decode(model: TextModel, ids: list[int], config: Any, params: TextParams) -
     text = model.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     cuts = [text.find(stop) for stop in params.stop if stop in text]
     return (text[: min(cuts)], "stop") if cuts else (text, finish)
-
-
-def _binomial_tail(hits: int, trials: int, chance: float) -> float:
-    """P(X >= hits) for X ~ Binomial(trials, chance); exact, where the normal approximation flatters short texts."""
-    if hits <= 0:
-        return 1.0
-    logs = (
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        + k * math.log(chance) + (trials - k) * math.log1p(-chance)
-        for k in range(hits, trials + 1)
-    )  # fmt: skip
-    return min(1.0, math.fsum(math.exp(value) for value in logs))
 
 
 def _is_pipeline(loaded: Any) -> bool:

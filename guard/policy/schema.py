@@ -40,6 +40,8 @@ ActionName = Literal["allow", "annotate", "redact", "review", "block"]
 OperatorName = Literal["replace", "redact", "mask", "hash", "encrypt", "pseudonym"]
 AckName = Literal["durable", "sequenced", "witnessed"]
 LayerName = Literal["manifest", "watermark"]
+WatermarkName = Literal["gumbel", "greenlist", "synthid", "off"]
+_SWITCH: dict[object, WatermarkName] = {True: "gumbel", False: "off"}  # and YAML reads a bare `off` as false
 
 
 def _not_reserved(name: str) -> str:
@@ -147,7 +149,14 @@ class StampModel(_Strict):
     audio: list[LayerName] = Field(["manifest"])
     video: list[LayerName] = Field(["manifest"])
     document: list[LayerName] = Field(["manifest"])
-    watermark: bool = Field(True, description="ask local text models to watermark their tokens")
+    watermark: Annotated[
+        WatermarkName,
+        BeforeValidator(
+            lambda value: _SWITCH[value] if isinstance(value, bool) else value,
+            json_schema_input_type=bool | WatermarkName,
+        ),
+    ] = Field("gumbel", description="how local text models mark their tokens; true is gumbel, false is off")
+    min_text_tokens: int = Field(0, ge=0, description="a required watermark is required of texts from this many tokens")
     timestamp: Literal["required", "preferred", "none"] = Field(
         "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
     )
@@ -207,7 +216,7 @@ def _stages(names: list[StageName]) -> frozenset[Stage]:
     return frozenset(Stage(name) for name in names)
 
 
-_LATER_MARKS = ("audio", "video", "document", "timestamp", "exports")
+_LATER_MARKS = ("audio", "video", "document", "timestamp", "exports", "min_text_tokens")
 
 
 def document(model: PolicyModel) -> dict[str, Any]:
@@ -219,6 +228,10 @@ def document(model: PolicyModel) -> dict[str, Any]:
     for name in _LATER_MARKS:
         if getattr(model.stamp, name) == StampModel.model_fields[name].default:
             del data["stamp"][name]
+    stamp = data["stamp"]
+    stamp["watermark"] = next(
+        (switch for switch, name in _SWITCH.items() if name == stamp["watermark"]), stamp["watermark"]
+    )
     for rule in data["rules"]:
         if rule["operator"] is None:
             del rule["operator"]
@@ -271,7 +284,8 @@ def to_policy(model: PolicyModel) -> Policy:
             audio=frozenset(model.stamp.audio),
             video=frozenset(model.stamp.video),
             document=frozenset(model.stamp.document),
-            watermark=model.stamp.watermark,
+            watermark=None if model.stamp.watermark == "off" else model.stamp.watermark,
+            min_text_tokens=model.stamp.min_text_tokens,
             timestamp=model.stamp.timestamp,
             exports=model.stamp.exports,
         ),

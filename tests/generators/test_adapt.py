@@ -13,10 +13,11 @@ from guard.generators.adapt import adapt
 from guard.generators.image import ImageGenerator
 from guard.generators.text import TextGenerator
 from guard.models import TextModel, load_image, load_text
+from guard.provenance.watermark import TextMark
 from guard.types import Generated, Image, Request, Text
 
 Tiny = Callable[[str], Path]
-KEY = b"k" * 32
+MARK = TextMark("gumbel", b"k" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,10 @@ def answer(generator: Any, **params: Any) -> Generated:
 
 
 def test_a_transformers_model_with_its_tokenizer(loaded: TextModel) -> None:
-    generator = adapt(loaded.model, tokenizer=loaded.tokenizer, watermark_key=KEY)
+    generator = adapt(loaded.model, tokenizer=loaded.tokenizer, mark=MARK)
     assert isinstance(generator, TextGenerator)
     made = answer(generator, seed=1, max_new_tokens=8)
-    assert made.content == answer(TextGenerator(loaded, watermark_key=KEY), seed=1, max_new_tokens=8).content
+    assert made.content == answer(TextGenerator(loaded, mark=MARK), seed=1, max_new_tokens=8).content
     assert made.layers[0].status == "applied"
     assert made.facts["weights_form"] == "state_dict"
     with pytest.raises(ConfigError, match="pass its tokenizer"):
@@ -45,9 +46,9 @@ def test_a_text_pipeline_brings_its_tokenizer(loaded: TextModel) -> None:
     import transformers
 
     pipeline = transformers.pipeline("text-generation", model=loaded.model, tokenizer=loaded.tokenizer)
-    generator = adapt(pipeline, watermark_key=KEY)
+    generator = adapt(pipeline, mark=MARK)
     assert isinstance(generator, TextGenerator)
-    wanted = answer(adapt(loaded.model, tokenizer=loaded.tokenizer, watermark_key=KEY), seed=1, max_new_tokens=8)
+    wanted = answer(adapt(loaded.model, tokenizer=loaded.tokenizer, mark=MARK), seed=1, max_new_tokens=8)
     assert answer(generator, seed=1, max_new_tokens=8) == wanted
 
 
@@ -81,7 +82,7 @@ def test_a_model_of_a_subclass_and_one_inside_another_module(loaded: TextModel) 
 
 def test_a_diffusers_pipeline(tiny: Tiny) -> None:
     pipeline = load_image(tiny("painter")).pipeline
-    generator = adapt(pipeline, watermark_key=KEY)
+    generator = adapt(pipeline, mark=MARK)
     assert isinstance(generator, ImageGenerator)
     made = answer(generator, seed=1, num_inference_steps=1)
     assert isinstance(made.content, Image)

@@ -125,12 +125,20 @@ def test_a_watermark_is_looked_for_with_the_model(
 ) -> None:
     from guard.generators.text import TextGenerator
     from guard.models import load_text
+    from guard.provenance.watermark import text_mark
     from guard.types import Generated, Request
 
     model = tiny("gpt2")
-    key = KeyRing(tmp_path / "home" / "keys").secret("watermark")
-    for name, secret, verdict in (("marked", key, "probable"), ("plain", None, "no_evidence")):
-        generator = TextGenerator(load_text(model), watermark_key=secret)
+    keys = KeyRing(tmp_path / "home" / "keys")
+    old = text_mark(keys, "greenlist")
+    keys.secret("watermark-2")  # from here on the old key only reads
+    mark = text_mark(keys, "gumbel")
+    for name, chosen, verdict in (
+        ("old", old, "probable"),
+        ("marked", mark, "probable"),
+        ("plain", None, "no_evidence"),
+    ):
+        generator = TextGenerator(load_text(model), mark=chosen)
         made = generator.generate(Request(Text("Hello"), params={"seed": 5, "max_new_tokens": 200}))
         assert isinstance(made, Generated)
         (tmp_path / name).write_bytes(made.content.data)
