@@ -21,7 +21,7 @@ from rich.table import Table
 from guard.isolate import Workers
 from guard.pipeline import Guard
 from guard.types import CheckerSpec, Item, Stage, Text
-from tests.bench import checks, copies, peers, provenance, record
+from tests.bench import checks, copies, peers, provenance, record, textmarks
 from tests.bench.measure import Line, paired
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "sample_plugin"))
@@ -85,7 +85,7 @@ def faults() -> None:
 
 
 def main(*parts: str) -> None:
-    """Measure and print `parts` (flow, record, checks, copies, provenance, peers, faults), or all."""
+    """Measure and print `parts` (flow, record, checks, copies, provenance, peers, faults, textmarks), or all."""
     with tempfile.TemporaryDirectory() as folder:
         made = {
             "flow": lambda: flow(Path(folder)),
@@ -94,7 +94,7 @@ def main(*parts: str) -> None:
             "copies": copies.lines,
             "provenance": provenance.lines,
         }
-        whole = {"peers": peers.main, "faults": faults}
+        whole = {"peers": peers.main, "faults": faults, "textmarks": textmarks.main}
         for name in parts or [*made, *whole]:
             if name in whole:
                 whole[name]()
