@@ -6,6 +6,7 @@ threads. The processors here run after every other one, draw, and leave one toke
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from functools import cache
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from guard import models
-from guard.provenance.watermark.text import CONTEXT, context_hashes, draws, synthid_table, uniform
+from guard.provenance.watermark.text import CONTEXT, Hashes, context_hashes, synthid_table, uniform
 
 PRIVATE = 0.1  # share of tokens that the seed draws in marked text: without them one prompt would have one answer
-_WIDTH, _BLOCKS = 64, 64  # the race is run among the tokens of the 64 likeliest blocks of 64 numbers
+_WIDTH, _BLOCKS = 32, 64  # the race is run among the tokens of the 64 likeliest blocks of 32 numbers
 _FAR = -1  # who races for all other tokens
 
 
@@ -61,7 +62,7 @@ class Race:
         if marked:
             hashes = context_hashes(self.key, np.array([contexts[row] for row in marked], np.int64))
             runners = scores[marked] if rest else scores  # such a copy costs a tenth of a millisecond
-            chosen[marked] = race(runners, torch.from_numpy(hashes).to(scores.device), points[marked])
+            chosen[marked] = race(runners, hashes, points[marked])
         for stream, token in zip(streams, chosen[:, 0].tolist(), strict=True):
             stream.append(token)
         return chosen
@@ -69,7 +70,7 @@ class Race:
 
 def require_numbers(peaks: Any) -> None:
     """Raise RuntimeError where the highest scores are no numbers: torch's own sampling, which comes after, would not notice."""
-    if not peaks.isfinite().all():
+    if not all(map(math.isfinite, peaks.tolist())):
         raise RuntimeError("the model's scores are not numbers")
 
 
@@ -82,13 +83,13 @@ def pick(scores: Any, points: Any) -> Any:
     return torch.searchsorted(mass, points * mass[:, -1:], right=True).clamp(max=scores.shape[-1] - 1)
 
 
-def race(scores: Any, hashes: Any, points: Any) -> Any:
+def race(scores: Any, hashes: Hashes, points: Any) -> Any:
     """The token (n, 1) with the smallest -ln(u)/probability, u being keyed by the hash of the context (n).
 
     Such a time is exponential with the probability as its rate, so a token wins as often as the model says. To hash a
     vocabulary of 152,000 for each token would cost more than the whole budget, so the tokens of the likeliest blocks race one
     by one, and all others as one runner with the sum of their rates; where that one wins, `points` draws among them. The odds
-    stay exactly the model's.
+    stay exactly the model's. The race itself is run by the processor, where the detector computes the same numbers.
     """
     import torch
 
@@ -96,17 +97,18 @@ def race(scores: Any, hashes: Any, points: Any) -> Any:
     padded = torch.nn.functional.pad(scores.float(), (0, missing), value=-torch.inf) if missing else scores.float()
     blocks = padded.unflatten(1, (-1, _WIDTH))
     peaks, order = blocks.amax(-1).topk(min(_BLOCKS + 1, blocks.shape[1]))
+    require_numbers(peaks[:, 0])
     near, peak = order[:, :_BLOCKS], peaks[:, :1]
-    require_numbers(peak)
     whole = near[..., None].expand(-1, -1, _WIDTH)
-    tokens = (near[..., None] * _WIDTH + torch.arange(_WIDTH, device=scores.device)).flatten(1)
-    rates = torch.exp(blocks.gather(1, whole).flatten(1) - peak).double()
+    rates = np.exp((blocks.gather(1, whole).flatten(1) - peak).double().cpu().numpy())
+    tokens = (near[..., None].cpu().numpy() * _WIDTH + np.arange(_WIDTH)).reshape(len(scores), -1)
     if order.shape[1] > _BLOCKS and (peaks[:, _BLOCKS] > -torch.inf).any():
         far = (blocks - peak[..., None]).exp_().sum(-1).scatter_(1, near, 0.0).sum(-1, keepdim=True)
-        tokens = torch.cat([torch.full_like(tokens[:, :1], _FAR), tokens], 1)
-        rates = torch.cat([far.double(), rates], 1)
-    times = torch.log(uniform(draws(hashes[:, None], tokens).double())).neg_().div_(rates)
-    winners = tokens.gather(1, times.argmin(1, keepdim=True))
+        tokens = np.concatenate([np.full_like(tokens[:, :1], _FAR), tokens], 1)
+        rates = np.concatenate([far.double().cpu().numpy(), rates], 1)
+    with np.errstate(divide="ignore"):  # a token that is ruled out never arrives
+        times = -np.log(uniform(hashes[:, None], tokens)) / rates
+    winners = torch.from_numpy(np.take_along_axis(tokens, times.argmin(1)[:, None], 1)).to(scores.device)
     lost = (winners[:, 0] == _FAR).nonzero()[:, 0]
     if len(lost):
         others = blocks[lost].scatter(1, whole[lost], -torch.inf).flatten(1)[:, : scores.shape[1]]

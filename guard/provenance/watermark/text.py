@@ -29,13 +29,12 @@ GREENLIST_RATIO = 0.25
 SYNTHID_DEPTH = 9
 SYNTHID_TABLE = 1 << 16
 
-# SplitMix64 (Steele, Lea and Flood 2014), with its constants as signed numbers.
-_INCREMENT = 0x9E3779B97F4A7C15 - (1 << 64)
-_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
-_SECOND = 0x94D049BB133111EB - (1 << 64)
+# SplitMix64 (Steele, Lea and Flood 2014).
+_INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _BITS = 52  # one less than a double holds, so that a half can be added without rounding
 
 Tokens = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +71,33 @@ def strongest(looks: Sequence[Found]) -> Found:
     return Found(best.key_id, min(1.0, best.p_value * len(looks)), best.tokens, best.algorithm)
 
 
-# --- the keyed numbers: plain arithmetic, for arrays of numpy and tensors of torch alike ---------------------------------
+# --- the keyed numbers: whole numbers that wrap around at 2^64, so that every machine computes the same ------------------
 
 
 def scheme_key(key: bytes, scheme: Scheme) -> int:
-    """The 64 bits (signed) that a scheme makes of a key."""
-    return int.from_bytes(keyed(key, ALGORITHMS[scheme], b"")[:8], "big", signed=True)
+    """The 64 bits that a scheme makes of a key."""
+    return int.from_bytes(keyed(key, ALGORITHMS[scheme], b"")[:8], "big")
 
 
-def mix(x: Any) -> Any:
-    """A bijection of 64-bit integers that leaves no bit where it was. `x` is int64 and wraps around."""
-    x = (x ^ _right(x, 30)) * _FIRST
-    x = (x ^ _right(x, 27)) * _SECOND
-    return x ^ _right(x, 31)
-
-
-def _right(x: Any, bits: int) -> Any:
-    return (x >> bits) & ((1 << (64 - bits)) - 1)  # int64 shifts its sign in
-
-
-def context_hashes(key: int, contexts: Any) -> Any:
-    """One number for each context; `contexts` (n, CONTEXT) is int64."""
-    hashes = contexts[:, 0] * 0 + key
-    for column in range(contexts.shape[1]):
-        hashes = mix(hashes + contexts[:, column] + _INCREMENT)
+def context_hashes(key: int, contexts: Tokens) -> Hashes:
+    """One number for each context; `contexts` is (n, CONTEXT)."""
+    hashes = np.full(len(contexts), key, np.uint64)
+    for column in contexts.astype(np.uint64).T:
+        hashes = _mix(hashes + column + np.uint64(_INCREMENT))
     return hashes
 
 
-def draws(hashes: Any, tokens: Any) -> Any:
-    """Keyed whole numbers from 0, below 2^52, for tokens after contexts (int64, broadcast): a SplitMix64 stream a context."""
-    return _right(mix(hashes + (tokens + 1) * _INCREMENT), 64 - _BITS)
+def uniform(hashes: Hashes, tokens: Tokens) -> NDArray[np.float64]:
+    """Keyed numbers between 0 and 1, both excluded, for tokens after contexts (broadcast): a SplitMix64 stream a context."""
+    drawn = _mix(hashes + (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT)) >> np.uint64(64 - _BITS)
+    return (drawn.astype(np.float64) + 0.5) * 2.0**-_BITS
 
 
-def uniform(drawn: Any) -> Any:
-    """`draws` as numbers between 0 and 1, both excluded; `drawn` is float64."""
-    return (drawn + 0.5) * 2.0**-_BITS
+def _mix(x: Hashes) -> Hashes:
+    """A bijection of 64-bit numbers that leaves no bit where it was."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_FIRST)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_SECOND)
+    return x ^ (x >> np.uint64(31))
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
@@ -116,8 +107,7 @@ def _gumbel(ids: Tokens, _vocabulary: int, key: bytes) -> tuple[float, int]:
     contexts, tokens = _once(ids, CONTEXT)
     if not len(tokens):
         return 1.0, 0
-    drawn = draws(context_hashes(scheme_key(key, "gumbel"), contexts), tokens)
-    score = -np.log1p(-uniform(drawn.astype(np.float64))).sum()
+    score = -np.log1p(-uniform(context_hashes(scheme_key(key, "gumbel"), contexts), tokens)).sum()
     return erlang_tail(float(score), len(tokens)), len(tokens)
 
 
