@@ -1,4 +1,4 @@
-"""Between the flow and the record: what an entry of an outcome holds, and an outcome read back from its entry."""
+"""Between the flow and the record: outcomes are written, and read back from their entries."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from guard import review
 from guard.audit.draft import Draft, timestamp, utcnow
 from guard.audit.log import Appended, Log
 from guard.audit.read import Entry, Reader
-from guard.digest import JSON, canonical
-from guard.envelope import decision_data, decision_from, layer_data, redaction_data, result_data, result_from
+from guard.digest import JSON
+from guard.entries import as_text, draft_of, request_data, sealed_request, state_of
+from guard.envelope import decision_from, result_from
 from guard.errors import AlreadyRecorded, CallerError, ConfigError, IdempotencyConflict, RecordError
 from guard.flow import Deed, Left
 from guard.keys import KeyRing
 from guard.options import LogOptions
 from guard.policy.decide import severity
-from guard.provenance.stamp import manifest_sha256
-from guard.redactor import ROLE as PSEUDONYMS
 from guard.store.engine import current, open_engine, require_current, upgrade
 from guard.types import (
     Ack,
@@ -39,10 +38,7 @@ from guard.types import (
     Text,
     new_id,
 )
-from guard.version import VERSION
 
-LONGEST_DETAILS = 24_000  # bytes of findings that an entry holds itself; a leaf has at most 65,535
-FEW = 20
 OUTCOMES = ("continuation", "generation", "check")
 
 
@@ -92,10 +88,10 @@ class Ledger:
 
         Raises RecordError when the record cannot be written: nothing is released then.
         """
-        cases = [new_id() if _state(deed) is State.HELD else None for deed in deeds]
+        cases = [new_id() if state_of(deed) is State.HELD else None for deed in deeds]
         opened = [self._case_fields(deed, case) for deed, case in zip(deeds, cases, strict=True)]
         drafts = [
-            _draft(deed, {**fields, "deployment": self._deployment}, self._subject(deed.request))
+            draft_of(deed, {**fields, "deployment": self._deployment}, self._subject(deed.request))
             for deed, fields in zip(deeds, opened, strict=True)
         ]
 
@@ -154,12 +150,12 @@ class Ledger:
         """An entry about a call without an outcome."""
         fields: dict[str, JSON] = {
             "deployment": self._deployment,
-            "request": _request_data(request),
+            "request": request_data(request),
             "generator": {"model": generator.name},
             "policy": self._policy_ref(),
             **more,
         }
-        bodies: dict[str, Content] = {"prompt": request.prompt, "request": _sealed_request(request)}
+        bodies: dict[str, Content] = {"prompt": request.prompt, "request": sealed_request(request)}
         if request.image:
             bodies["image"] = request.image
         return Draft(kind, request.id, fields, bodies, self._subject(request))
@@ -196,7 +192,7 @@ class Ledger:
         if entry.kind == "check":
             raise IdempotencyConflict(f"request id {request.id} belongs to a check; use a fresh id")
         recorded = [self.reader.body(entry.seq, role) for role in ("prompt", "request")]  # which names the image
-        given = [request.prompt, _sealed_request(request)]
+        given = [request.prompt, sealed_request(request)]
         if any(old is not None and old != new for old, new in zip(recorded, given, strict=True)):
             raise IdempotencyConflict(
                 f"request id {request.id} was used before for another prompt or other parameters; use a fresh id"
@@ -265,133 +261,11 @@ class Ledger:
         """Keep the text of each policy that decides, once, so that any decision can be replayed from the record."""
         digest = self._policy.digest  # stands in the indexed column, so that finding it again costs one look-up
         if not any(entry.kind == "policy" for entry in self.reader.history(digest)):
-            self.log.append([Draft("policy", digest, {"policy": self._policy_ref()}, {"policy": _text(effective)})])
-
-
-def _state(deed: Deed) -> State:
-    action = deed.verdict.decision.action
-    return State.BLOCKED if action is Action.BLOCK else State.HELD if action is Action.REVIEW else State.RELEASED
-
-
-def _request_data(request: Request) -> dict[str, JSON]:
-    """What the entry says of a request. Who asks, and parameters that are text and may quote people, are sealed only."""
-    return {
-        "purpose": request.purpose,
-        "groups": dict(request.groups),
-        "params": _scalars(request.params),
-        **({"tenant": request.tenant} if request.tenant is not None else {}),
-    }
-
-
-def _scalars(values: Mapping[str, JSON]) -> dict[str, JSON]:
-    return {name: value for name, value in values.items() if value is None or isinstance(value, bool | int | float)}
-
-
-def _sealed_request(request: Request) -> Text:
-    sealed: dict[str, JSON] = {**_request_data(request), "requester": request.requester, "params": dict(request.params)}
-    if request.sources:
-        sealed["sources"] = list(request.sources)
-    if request.image:
-        sealed["image"] = request.image.digest
-    return _text(sealed)
-
-
-def _text(value: JSON) -> Text:
-    return Text(canonical(value).decode())
-
-
-def _draft(deed: Deed, opened: Mapping[str, JSON], subject: str | None) -> Draft:
-    verdict, stamp = deed.verdict, deed.stamp
-    decision = decision_data(verdict.decision)
-    policy = decision.pop("policy")
-    details: dict[str, Any] = {
-        "results": [result_data(result) for result in verdict.results],
-        "redactions": [redaction_data(stage, cut) for stage, cut in verdict.redactions],
-    }
-    bodies: dict[str, Content | None] = {
-        "prompt": deed.request.prompt if deed.kind != "check" or deed.request.prompt != deed.output else None,
-        "request": _sealed_request(deed.request),
-        "image": deed.request.image,
-        "output": deed.output,
-        "release": deed.release,
-        "manifest": Text(stamp.manifest) if stamp and stamp.manifest else None,
-        **(stamp.traces if stamp else {}),
-        "left": Text(deed.left.text) if deed.left and deed.left.text and deed.release is None else None,
-        PSEUDONYMS: _text(deed.pseudonyms) if deed.pseudonyms else None,
-    }
-    shortened = len(canonical(details)) > LONGEST_DETAILS
-    if shortened:
-        bodies["details"] = _text(details)
-        details = _shortened(details)
-    fields: dict[str, JSON] = {
-        "request": _request_data(deed.request),
-        "generator": _facts(deed),
-        "content_kind": deed.output.kind if deed.output else None,
-        "items": {stage: dict(facts) for stage, facts in verdict.context.items.items()},
-        "policy": policy,
-        **details,
-        "shortened": shortened,
-        "restored": deed.restored,
-        "decision": decision,
-        "basis": _basis(deed),
-        "guard": VERSION,
-        "state": _state(deed).value,
-        "stage": deed.stage.value,
-        "stamp": _stamp_data(stamp) if stamp else None,
-        "of": deed.continues,
-        **({"stream": deed.left.data} if deed.left else {}),
-        **opened,
-    }
-    kept = {role: body for role, body in bodies.items() if body is not None}
-    return Draft(deed.kind, deed.request.id, fields, kept, subject)
-
-
-def _basis(deed: Deed) -> dict[str, JSON]:
-    """How it was found and decided, in the words of DSA Art. 17(3)(c) and of the transparency database."""
-    by_people = deed.continues is not None or _state(deed) is State.HELD
-    return {"automated_detection": True, "automated_decision": "partially" if by_people else "fully"}
-
-
-def _facts(deed: Deed) -> dict[str, JSON] | None:
-    if deed.generated is None:
-        return None
-    facts = dict(deed.generated.facts)
-    if isinstance(params := facts.get("params"), Mapping):
-        facts["params"] = _scalars(params)
-    return facts
-
-
-def _stamp_data(stamp: Stamp) -> dict[str, JSON]:
-    # Neither the digest of the content nor the manifest, which holds it: a plain digest of personal text can be guessed.
-    return {"layers": [layer_data(layer) for layer in stamp.layers], "manifest_sha256": manifest_sha256(stamp)}
-
-
-def _shortened(details: Mapping[str, Any]) -> dict[str, Any]:
-    """The strongest findings of each check; the sealed body has them all."""
-    results = []
-    for result in details["results"]:
-        top = sorted(result["findings"], key=lambda finding: -finding["score"])[:FEW]
-        results.append({**result, "findings": sorted(top, key=lambda finding: finding["start"] or 0)})
-    return {"results": results, "redactions": details["redactions"][:FEW]}
-
-
-def preview(deed: Deed) -> dict[str, Any]:
-    """What `outcome_data` would say, for a deed that is not recorded: without a receipt nothing is released."""
-    return {
-        "request_id": deed.request.id,
-        "state": _state(deed).value,
-        "decision": decision_data(deed.verdict.decision),
-        "results": [result_data(result) for result in deed.verdict.results],
-        "content": None,
-        "stamp": None,
-        "receipt": None,
-        "case": None,
-        "replayed": False,
-    }
+            self.log.append([Draft("policy", digest, {"policy": self._policy_ref()}, {"policy": as_text(effective)})])
 
 
 def _outcome(deed: Deed, case: str | None, entry: Appended) -> Outcome:
-    state = _state(deed)
+    state = state_of(deed)
     released = state is State.RELEASED
     return Outcome(
         request_id=deed.request.id,

@@ -130,8 +130,8 @@ def _answers(
     guard: Guard, deeds: Sequence[Deed], outcomes: Sequence[Outcome], *, explain: bool
 ) -> list[dict[str, Any]]:
     """Each as `--json` prints it: the outcomes where they were recorded."""
+    from guard.entries import preview
     from guard.envelope import outcome_data
-    from guard.ledger import preview
     from guard.review import explanation_data
 
     answers = [outcome_data(outcome) for outcome in outcomes] or [preview(deed) for deed in deeds]
