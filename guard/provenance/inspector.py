@@ -73,12 +73,10 @@ class Inspector:
     ) -> Iterator[Inspector]:
         """With the record that the settings name, where there is one: looking must not create it."""
         keys = KeyRing(chosen.keys)
-        trust = {
-            "anchors": [*certs.configured_anchors(chosen.c2pa_chain), *anchors],
-            "stampers": [certs.read_anchors(chosen.tsa_anchors)] if chosen.tsa_anchors else [],
-        }
+        trusted = [*certs.configured_anchors(chosen.c2pa_chain), *anchors]
+        stampers = [certs.read_anchors(chosen.tsa_anchors)] if chosen.tsa_anchors else []
         if chosen.store is None and not (chosen.home / "guard.db").exists():
-            yield cls(keys, **trust, detect=detect, watermark=watermark)
+            yield cls(keys, anchors=trusted, stampers=stampers, detect=detect, watermark=watermark)
             return
         engine = open_engine(chosen.store_url, create=False)
         try:
@@ -86,7 +84,16 @@ class Inspector:
             vault = Vault(keys)
             vkeys = log_vkeys(keys, chosen.origin) if (chosen.keys / "log.pem").exists() else ()
             reader = Reader(engine, vault)
-            yield cls(keys, reader, vault=vault, **trust, vkeys=vkeys, detect=detect, watermark=watermark)
+            yield cls(
+                keys,
+                reader,
+                vault=vault,
+                anchors=trusted,
+                stampers=stampers,
+                vkeys=vkeys,
+                detect=detect,
+                watermark=watermark,
+            )
         finally:
             engine.dispose()
 
