@@ -151,7 +151,12 @@ def _table(flags: Sequence[review.Flag]) -> None:
         st.caption(f"The first 100 of {words.count(len(flags))} findings.")
 
 
-LAYERS = {"manifest": "Signed manifest", "watermark": "Invisible watermark", "fingerprint": "Fingerprint"}
+LAYERS = {
+    "manifest": "Signed manifest",
+    "watermark": "Invisible watermark",
+    "fingerprint": "Fingerprint",
+    "label": "Visible label",
+}
 
 
 def layers(fields: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ What lies before the place that is left is decided: no finding that comes later 
 | a redaction by any other checker, with `pseudonym`, or `when` over `item` | the whole answer | the whole answer |
 | a block or review by a checker with `pending` | the whole answer | what could be inside a match |
 | a block or review by another checker | the whole answer | nothing: it looks as the text doubles, and at the end |
-| a required watermark; nobody reads the text; `otherwise` withholds | the whole answer | the whole answer |
+| a required watermark, a label at the start; nobody reads the text; `otherwise` withholds | the whole answer | the whole answer |
 | a JSON document, where keys are needed (`hash`, `encrypt`, restored pseudonyms) | the whole answer | the whole answer |
 | annotations, shadow rules | nothing | nothing |
 
@@ -105,6 +105,8 @@ def _holds(
         yield "no checker reads text"
     if policy.stamp.text - {"manifest"}:
         yield "a required mark shows at the end only"
+    if policy.stamp.label.text == "start":
+        yield "its label stands ahead of the answer"
     for rule in rules:
         if rule.action is Action.REDACT:
             if rule.checker not in streams:

@@ -218,6 +218,20 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSpec:
+    """What people are told on the content itself, and other software in it (`metadata`). By default nothing."""
+
+    text: Literal["start", "end"] | None = None
+    image: bool = False
+    audio: bool = False
+    metadata: bool = False
+    kind: Literal["ai", "generated", "modified"] = "generated"
+    language: str = "en"
+    producer: str = ""
+    font: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StampSpec:
     """Which marks what is released must carry. A required mark that cannot be made withholds the content.
 
@@ -233,6 +247,7 @@ class StampSpec:
     document: frozenset[str] = frozenset({"manifest"})
     watermark: Literal["gumbel", "greenlist", "synthid"] | None = "gumbel"
     min_text_tokens: int = 0
+    label: LabelSpec = LabelSpec()
     timestamp: str = "none"
     exports: str = "embedded"
 
@@ -279,7 +294,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One mark: `kind` is manifest, watermark or fingerprint; `status` is applied, not_applicable or failed."""
+    """One mark: `kind` is manifest, watermark, label or fingerprint; `status` is applied, not_applicable or failed."""
 
     kind: str
     status: str

@@ -290,3 +290,16 @@ def test_the_documentation_prints_what_it_says(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("GUARD_HOME", str(tmp_path))
     exec(program, {})
     assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("place", ["start", "end"])
+def test_a_stream_carries_the_label_that_its_whole_answer_would(make: Make, place: str) -> None:
+    g = make(stamp={"label": {"text": place}})
+    stream = g.wrap(lambda _: words(TEXT)).stream("hi")
+    pieces = list(stream)
+    whole = g.wrap(lambda _: TEXT)("hi").content
+    assert isinstance(whole, Text)
+    assert whole.text != RELEASED
+    assert "".join(pieces) == whole.text
+    assert stream.outcome.content == whole
+    assert (len(pieces) == 1) is (place == "start")

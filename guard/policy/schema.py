@@ -11,7 +11,7 @@ from guard.digest import canonical, label
 from guard.operators import LABEL, PARAMETERS, UNSAFE, Operator
 from guard.options import StreamSpec
 from guard.policy.decide import OURS
-from guard.types import Ack, Action, CheckerSpec, Mode, Policy, Rule, Stage, StampSpec
+from guard.types import Ack, Action, CheckerSpec, LabelSpec, Mode, Policy, Rule, Stage, StampSpec
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$"
@@ -40,7 +40,7 @@ StageName = Literal["input", "output", "tool"]
 ActionName = Literal["allow", "annotate", "redact", "review", "block"]
 OperatorName = Literal["replace", "redact", "mask", "hash", "encrypt", "pseudonym"]
 AckName = Literal["durable", "sequenced", "witnessed"]
-LayerName = Literal["manifest", "watermark"]
+LayerName = Literal["manifest", "watermark", "label"]
 WatermarkName = Literal["gumbel", "greenlist", "synthid", "off"]
 _SWITCH: dict[object, WatermarkName] = {True: "gumbel", False: "off"}  # and YAML reads a bare `off` as false
 
@@ -142,6 +142,29 @@ class RuleModel(_Strict):
         return self
 
 
+LanguageName = Literal[
+    "bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "ga", "hr", "hu", "it", "ja", "ko", "lt", "lv", "mt", "nl",
+    "pl", "pt", "ro", "sk", "sl", "sv", "zh",
+]  # fmt: skip
+
+
+class LabelModel(_Strict):
+    """What people are told on the content itself; off unless asked for."""
+
+    text: Literal["start", "end"] | None = Field(None, description="where a sentence stands in released texts")
+    image: bool = Field(False, description="a badge on still PNG, JPEG and WebP images")
+    audio: bool = Field(False, description="a signal (short, long, short, short) before WAV sounds")
+    metadata: bool = Field(False, description="XMP in PNG, JPEG and WebP: digital source type, and AIGC for a producer")
+    kind: Literal["ai", "generated", "modified"] = Field(
+        "generated", description="what the label says; ai: only that word"
+    )
+    language: LanguageName = "en"
+    producer: str = Field("", description="who AIGC (China, GB 45438) names as the content's producer")
+    font: str | None = Field(
+        None, description="a font file for badges, for languages that need more than the letters of English"
+    )
+
+
 class StampModel(_Strict):
     """Marks that what is released must carry; a required mark that cannot be made withholds the content."""
 
@@ -161,6 +184,7 @@ class StampModel(_Strict):
         description="how local text models mark their tokens; off also leaves images and sounds unmarked; true is gumbel",
     )
     min_text_tokens: int = Field(0, ge=0, description="a required watermark is required of texts from this many tokens")
+    label: LabelModel = Field(default_factory=LabelModel, description="labels that people see")
     timestamp: Literal["required", "preferred", "none"] = Field(
         "none", description="whether credentials carry the time of an RFC 3161 authority (GUARD_TSA)"
     )
@@ -232,7 +256,7 @@ def _stages(names: list[StageName]) -> frozenset[Stage]:
     return frozenset(Stage(name) for name in names)
 
 
-_LATER_MARKS = ("min_text_tokens", "audio", "video", "document", "timestamp", "exports")
+_LATER_MARKS = ("min_text_tokens", "audio", "video", "document", "timestamp", "exports", "label")
 
 
 def document(model: PolicyModel) -> dict[str, Any]:
@@ -244,7 +268,7 @@ def document(model: PolicyModel) -> dict[str, Any]:
     if model.stream == StreamModel():
         del data["stream"]
     for name in _LATER_MARKS:
-        if getattr(model.stamp, name) == StampModel.model_fields[name].default:
+        if getattr(model.stamp, name) == StampModel.model_fields[name].get_default(call_default_factory=True):
             del data["stamp"][name]
     stamp = data["stamp"]
     stamp["watermark"] = next(
@@ -302,6 +326,7 @@ def to_policy(model: PolicyModel) -> Policy:
             audio=frozenset(model.stamp.audio),
             video=frozenset(model.stamp.video),
             document=frozenset(model.stamp.document),
+            label=LabelSpec(**model.stamp.label.model_dump()),
             timestamp=model.stamp.timestamp,
             exports=model.stamp.exports,
             watermark=None if model.stamp.watermark == "off" else model.stamp.watermark,

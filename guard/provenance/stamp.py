@@ -16,7 +16,7 @@ from guard.digest import JSON, keyed
 from guard.errors import ConfigError, KeyFileError, MissingExtra, StampError
 from guard.keys import KeyRing
 from guard.options import AuthoritySpec
-from guard.provenance import credentials, manifest, watermark, wrapped
+from guard.provenance import credentials, labels, manifest, watermark, wrapped
 from guard.provenance.certs import Clock, Identity, development_identity, read_anchors, utcnow
 from guard.provenance.claim import Claim
 from guard.provenance.watermark import audio, image
@@ -90,10 +90,10 @@ class Stamper:
         """
         origin = Origin(request_id, policy, generator, prompt, source)
         content, marks = self._watermark(content, layers)
-        content, labels = self._label(content)
+        content, told = self._label(content, origin)
         beside = isinstance(content, Text) and not (export and self._spec.exports == "embedded")
         content, credential, statement = self._credential(content, origin, marks, beside=beside)
-        return content, Stamp(content.digest, (credential, *marks, *labels), statement)
+        return content, Stamp(content.digest, (credential, *marks, *told), statement)
 
     # --- the steps, in their order -----------------------------------------------------------------------------------
 
@@ -115,9 +115,10 @@ class Stamper:
             return content, (*layers, _failed(algorithm, error, kind=WATERMARK))
         return sound, (*layers, layer)
 
-    def _label(self, content: Content) -> tuple[Content, tuple[Layer, ...]]:
+    def _label(self, content: Content, origin: Origin) -> tuple[Content, tuple[Layer, ...]]:
         """What people and other software read: labels and XMP, before the credential, which binds them."""
-        return content, ()
+        content, layer = labels.label(content, self._spec.label, origin.request_id)
+        return content, (layer,) if layer else ()
 
     def _credential(
         self, content: Content, origin: Origin, marks: tuple[Layer, ...], *, beside: bool

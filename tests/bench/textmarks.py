@@ -244,7 +244,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     console = Console(width=170)
-    tables = (
+    tables: tuple[Callable[[], Table], ...] = (
         lambda: costs(200),
         lambda: detection(100),
         lambda: alarms(20_000),
