@@ -26,7 +26,7 @@ What lies before the place that is left is decided: no finding that comes later 
 | a redaction by any other checker, with `pseudonym`, or `when` over `item` | the whole answer | the whole answer |
 | a block or review by a checker with `pending` | the whole answer | what could be inside a match |
 | a block or review by another checker | the whole answer | nothing: it looks as the text doubles, and at the end |
-| a required watermark, a label at the start; nobody reads the text; `otherwise` withholds | the whole answer | the whole answer |
+| a required mark, a label at the start; nobody reads the text; `otherwise` withholds | the whole answer | the whole answer |
 | a JSON document, where keys are needed (`hash`, `encrypt`, restored pseudonyms) | the whole answer | the whole answer |
 | annotations, shadow rules | nothing | nothing |
 
