@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
-_TAIL = 1 << 16  # keys that are kept apart before they are sorted in with the others
+_TAIL = 1 << 14  # keys that wait before they are sorted into a run
 
 
 class Near(NamedTuple):
@@ -118,48 +118,56 @@ def _by_distance(hit: Near) -> tuple[int, int, int]:
     return hit.apart, hit.row, hit.which
 
 
-class Postings:
-    """Which items have a key. A key that very many have finds the newest of them only."""
+Run = tuple[NDArray[np.uint64], NDArray[np.int64]]  # keys and their items
 
-    MOST = 256  # items that one key finds
+
+class Postings:
+    """Which items have a key. A key that very many have finds the newest of them only.
+
+    Keys lie in sorted runs, each at least twice as long as the next: a look-up searches a handful of them, and adding sorts
+    each key some log₂ n times.
+    """
+
+    MOST = 256  # items that one key finds in a run
 
     def __init__(self) -> None:
-        self._keys, self._items = np.empty(0, np.uint64), np.empty(0, np.int64)
-        self._tail: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []
+        self._runs: list[Run] = []
+        self._tail: list[Run] = []
         self._waiting = 0
 
     def add(self, item: int, keys: NDArray[np.uint64]) -> None:
         """Add an item, numbered higher than those before it, with its keys, each once."""
         self._tail.append((keys, np.full(len(keys), item, np.int64)))
         self._waiting += len(keys)
-        if self._waiting > max(_TAIL, len(self._keys) // 8):
-            self._merge()
+        if self._waiting > _TAIL:
+            self._sort()
 
-    def _merge(self) -> None:
-        parts = [(self._keys, self._items), *self._tail]
-        keys, items = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
-        order = np.argsort(keys, kind="stable")  # items of one key stay in their order
-        self._keys, self._items, self._tail, self._waiting = keys[order], items[order], [], 0
+    def _sort(self) -> None:
+        self._runs.append(_joined(self._tail))
+        self._tail, self._waiting = [], 0
+        while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
+            self._runs[-2:] = [_joined(self._runs[-2:])]
 
     def sharing(self, keys: NDArray[np.uint64]) -> list[tuple[int, int]]:
         """Items that have some of the keys, with how many of them; those with most first, then the newest."""
-        found = [*self._sorted(keys), *self._unsorted(keys)]
+        if self._tail:
+            self._tail = [_joined(self._tail)]
+        found = [items for run in (*self._runs, *self._tail) for items in self._within(run, keys)]
         if not found:
             return []
         items, counts = np.unique(np.concatenate(found), return_counts=True)
         order = np.lexsort((-items, -counts))
         return list(zip(items[order].tolist(), counts[order].tolist(), strict=True))
 
-    def _sorted(self, keys: NDArray[np.uint64]) -> list[NDArray[np.int64]]:
-        starts, ends = (np.searchsorted(self._keys, keys, side=side) for side in ("left", "right"))
+    def _within(self, run: Run, keys: NDArray[np.uint64]) -> list[NDArray[np.int64]]:
+        held, items = run
+        starts, ends = np.searchsorted(held, keys, side="left"), np.searchsorted(held, keys, side="right")
         starts = np.maximum(starts, ends - self.MOST)
         some = starts < ends
-        return [self._items[start:end] for start, end in zip(starts[some], ends[some], strict=True)]
+        return [items[start:end] for start, end in zip(starts[some], ends[some], strict=True)]
 
-    def _unsorted(self, keys: NDArray[np.uint64]) -> list[NDArray[np.int64]]:
-        if not self._tail:
-            return []
-        if len(self._tail) > 1:
-            self._tail = [tuple(np.concatenate([part[side] for part in self._tail]) for side in (0, 1))]  # type: ignore[list-item]
-        held, items = self._tail[0]
-        return [items[np.isin(held, keys)]]
+
+def _joined(runs: list[Run]) -> Run:
+    keys, items = (np.concatenate(side) for side in zip(*runs, strict=True))
+    order = np.argsort(keys, kind="stable")  # items of one key stay in their order
+    return keys[order], items[order]

@@ -2,8 +2,8 @@
 
 Fingerprints lie in the record as bodies of their entries, sealed under the key of whom they concern. So they are written in
 the record's own transaction, are erased and pruned with the rest, and no backup tells of them once that key is gone. The
-price: an index must open each of them, some ten microseconds, when a process first looks for something; from then on it reads
-only what was added. An image takes about 60 bytes of memory, a kilobyte of text 0.7 kB, a second of sound 0.4 kB.
+price: an index must open each of them, some tens of microseconds, when a process first looks for something; from then on it
+reads only what was added. An image takes about 60 bytes of memory, a kilobyte of text 0.7 kB, a second of sound 0.4 kB.
 
 What an index finds are candidates. Each is compared with what was released itself, opened from the record and held against
 the commitment in its entry, before anybody hears of it.

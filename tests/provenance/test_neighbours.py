@@ -43,7 +43,7 @@ def test_items_that_share_keys_are_counted(items: list[list[int]], asked: set[in
     for number, keys in enumerate(items):
         postings.add(number, np.array(keys, np.uint64))
         if number % 7 == 3:
-            postings._merge()
+            postings._sort()
     shared = [(number, len(asked & set(keys))) for number, keys in enumerate(items) if asked & set(keys)]
     assert postings.sharing(np.array(sorted(asked), np.uint64)) == sorted(shared, key=lambda it: (-it[1], -it[0]))
 
