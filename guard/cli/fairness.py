@@ -196,10 +196,10 @@ def _write(
     made: Report, config: Settings, engine: Engine, out: Path | None, json_file: Path | None, pdf_file: Path | None
 ) -> list[Path]:
     """Everything is made before anything is recorded, and recorded before anything is written."""
-    from guard.cli.inspect import SIDECAR
     from guard.fairness import issue, page, printed
     from guard.fairness.report import to_json
     from guard.keys import KeyRing
+    from guard.provenance.inspector import SIDECAR
 
     files = {json_file: to_json(made)} if json_file else {}
     if out is not None:

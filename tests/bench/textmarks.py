@@ -244,13 +244,13 @@ def main() -> None:
 
     torch.set_num_threads(1)
     console = Console(width=170)
-    tables: tuple[Callable[[], Table], ...] = (
+    tables: list[Callable[[], Table]] = [
         lambda: costs(200),
         lambda: detection(100),
         lambda: alarms(20_000),
         lambda: edits(100),
         lambda: real(100, CACHE),
-    )
+    ]
     for table in tables:
         console.print(table())
     console.print(f"One token in {1 / drawing.PRIVATE:.0f} of marked text is drawn from the seed.")

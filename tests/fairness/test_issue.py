@@ -16,7 +16,8 @@ from guard.digest import label
 from guard.errors import CallerError, OperationError
 from guard.fairness import printed
 from guard.keys import KeyRing
-from guard.provenance.inspect import Verdict, inspect
+from guard.provenance.inspect import inspect
+from guard.provenance.verdict import Verdict
 from guard.store.engine import open_engine
 from tests.conftest import chromium_path
 from tests.fairness import planted

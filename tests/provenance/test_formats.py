@@ -15,8 +15,9 @@ from guard.provenance import library
 from guard.provenance.certs import Identity
 from guard.provenance.claim import Claim, Lineage, definition
 from guard.provenance.credentials import SIGNABLE, State, read, sign
-from guard.provenance.inspect import Verdict, inspect
+from guard.provenance.inspect import inspect
 from guard.provenance.stamp import Stamper
+from guard.provenance.verdict import Verdict
 from guard.types import Layer, Media, PolicyRef
 from tests.provenance.files import FILES, epub
 

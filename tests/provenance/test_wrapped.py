@@ -13,8 +13,9 @@ from guard.keys import KeyRing
 from guard.provenance.certs import Identity
 from guard.provenance.claim import Claim
 from guard.provenance.credentials import State
-from guard.provenance.inspect import Verdict, inspect
+from guard.provenance.inspect import inspect
 from guard.provenance.stamp import Stamper
+from guard.provenance.verdict import Verdict
 from guard.provenance.wrapped import media_type, read, sign
 from guard.types import PolicyRef, StampSpec, Text
 from tests.provenance.test_formats import second_opinion
@@ -112,7 +113,8 @@ def test_without_the_extra_nothing_is_exported(keys: KeyRing) -> None:
 import sys; sys.modules["c2pa_text"] = None
 from pathlib import Path
 from guard.keys import KeyRing
-from guard.provenance.inspect import Verdict, inspect
+from guard.provenance.inspect import inspect
+from guard.provenance.verdict import Verdict
 from guard.provenance.stamp import Stamper
 from guard.types import PolicyRef, Text
 same, made = Stamper(KeyRing(Path(sys.argv[1]))).stamp(
