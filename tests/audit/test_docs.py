@@ -51,7 +51,7 @@ def test_the_fields_of_an_entry_are_the_documented_ones(sample_plugin: str, tmp_
         entry = g.ledger.reader.entry(outcome.receipt.entry)
     assert entry is not None
     documented = {name for row in rows("What an entry holds") for name in re.findall(r"`(\w+)`", row[0])}
-    assert documented == set(json.loads(entry.leaf)) | {"clock"}
+    assert documented == set(json.loads(entry.leaf)) | {"clock", "stream"}  # where it went back; of streams
 
 
 def test_the_documented_rights_are_enough_and_no_more(template: Engine, keys: KeyRing, draft: Maker) -> None:

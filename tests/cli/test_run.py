@@ -112,6 +112,7 @@ def test_text_under_the_shipped_policy(tiny: Tiny, tmp_path: Path, network_log: 
     assert {layer["kind"]: layer["status"] for layer in done.json["stamp"]["layers"]} == {
         "manifest": "applied",
         "watermark": "not_applicable",
+        "fingerprint": "not_applicable",
     }
     assert not network_log.exists()
 

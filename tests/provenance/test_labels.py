@@ -190,7 +190,8 @@ def test_labels_come_before_the_credential_which_binds_them(tmp_path: Path) -> N
         drawn = g.wrap(lambda _: picture("JPEG"))("a red house")
         assert isinstance(drawn.content, Image)
         assert drawn.stamp is not None
-        assert {layer.kind: layer.status for layer in drawn.stamp.layers} == {"manifest": "applied", "label": "applied"}
+        made = {layer.kind: layer.status for layer in drawn.stamp.layers}
+        assert (made["manifest"], made["label"]) == ("applied", "applied")
         packet = xmp.read(drawn.content.data)
         assert packet is not None
         assert "trainedAlgorithmicMedia" in packet
