@@ -48,6 +48,11 @@ def note(name: str) -> str:
     return _NOTES[name]
 
 
+def verdict(name: str) -> tuple[str, str, str]:
+    """What an inspection came to: word, icon and colour."""
+    return VERDICT[name]
+
+
 def severity(level: int) -> str:
     """A level as word and count, so that colour is never the only sign."""
     return f"{'▲' * level} {SEVERITY.get(level, UNKNOWN)}"

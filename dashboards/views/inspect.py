@@ -40,11 +40,11 @@ def look(name: str, data: bytes, key: str) -> Inspection | None:
 
 def verdict(found: Inspection) -> None:
     """The verdict in words, and where it leads."""
-    word, icon, colour = words.VERDICT[found.verdict.value]
+    said = words.verdict(found.verdict.value)
     with st.container(border=True, key="verdict"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader("What can be said", width="content", anchor=False)
-            st.badge(word, icon=f":material/{icon}:", color=colour)  # type: ignore[arg-type]
+            st.badge(said[0], icon=f":material/{said[1]}:", color=said[2])  # type: ignore[arg-type]
         st.text(found.summary)
         if found.reason is not None:
             st.text(words.REASON[found.reason.value])
