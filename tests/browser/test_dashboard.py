@@ -318,7 +318,7 @@ def test_a_file_is_inspected_and_leads_to_its_entry(visit: Open, still: Still, r
 def test_a_hostile_file_stays_text(visit: Open, still: Still, shots: Path) -> None:
     hostile = seed.HOSTILE
     page = visit("/inspect", scheme="dark")
-    upload(page, still, "![x](http:evil.test)<img src=x onerror=pwned=1>.txt", hostile.encode())
+    upload(page, still, "![x](http:evil.test)<img src=x onerror=pwned=1>.txt", f"{hostile} Not in the record.".encode())
     page.screenshot(path=shots / "inspect-hostile.png", full_page=True)
     page.locator(".st-key-verdict").get_by_text("No evidence").wait_for()
     page.get_by_text("says nothing about origin").wait_for()
