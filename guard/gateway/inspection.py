@@ -77,7 +77,9 @@ class Provenance:
                 raise Refused(400, "malformed", 'as JSON send {"text": "…", "manifest": "…"}; any file goes as it is')
             data = text.encode("utf-8", "surrogatepass")
         search = _choice(request.query_params.get("search"))
-        found = await self._work(lambda: self._inspector.inspect(data, sidecar=sidecar, search=search))
+        found = await self._work(
+            lambda: self._inspector.inspect(data, sidecar=sidecar, search=search, released_only=True)
+        )
         return _json(found.public())
 
     async def by_binding(self, request: Request) -> Response:
@@ -105,7 +107,7 @@ class Provenance:
         data = await read(request, self._limits)
 
         def found() -> list[str]:
-            seen = self._inspector.inspect(data)
+            seen = self._inspector.inspect(data, released_only=True)
             if seen.entry is None or seen.verdict in (Verdict.CONTRADICTED, Verdict.NO_EVIDENCE):
                 return []
             return self._manifests(None, seen.entry.seq)

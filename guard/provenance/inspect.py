@@ -63,19 +63,21 @@ def inspect(
     detect: Detector | None = None,
     vkeys: Sequence[str] = (),
     search: bool | None = None,
+    released_only: bool = False,
 ) -> Inspection:
     """Look at a file in every way that is at hand, and say what was found. Needs no network, and makes no keys.
 
     `sidecar` is what lies beside a text: its manifest, or a stamp or outcome as JSON that holds one. `anchors` (PEM) and
     `public_keys` (as `manifest.public_key` writes them) are trusted beside this installation's own; `stampers` (PEM) vouch for
     the time of credentials. With `vkeys`, the keys of the log, every entry that is named is proved to be in it. `search`: look
-    for what takes long always, never, or (None) where nothing else named an entry.
+    for what takes long always, never, or (None) where nothing else named an entry. `released_only` is for answers to strangers:
+    that something was asked, or made and withheld, is nothing that they may find out by guessing it.
     """
     try:
         content: Content | None = content_of(data)
     except ContentError:
         content = None
-    looks = list(_cheap(content, data, keys, reader, sidecar, watermark, anchors, public_keys, stampers))
+    looks = list(_cheap(content, data, keys, reader, sidecar, watermark, anchors, public_keys, stampers, released_only))
     if isinstance(content, Image) and detect is not None and registry is not None:
         looks.insert(1, _image_mark(content, registry, detect, search=search is True))
     so_far = conclude([evidence for evidence, _ in looks])
@@ -83,7 +85,7 @@ def inspect(
         if isinstance(content, Image) and detect is not None and registry is not None and not search:
             looks[1] = _image_mark(content, registry, detect, search=True)
         if content is not None and registry is not None and not any(entries for _, entries in looks):
-            looks.append(_fingerprint(content, registry))
+            looks.append(_fingerprint(content, registry, reader if released_only else None))
     named, evidence = None, []
     for found, entries in looks:
         best = _proved(entries[0], reader, vkeys) if entries and reader is not None else None
@@ -112,6 +114,7 @@ def _cheap(
     anchors: Sequence[str],
     public_keys: Sequence[str],
     stampers: Sequence[str],
+    released_only: bool,
 ) -> Iterator[Looked]:
     if content is None:
         yield Evidence("file", "unknown", "It is no image, sound, film, document or UTF-8 text of a known format."), ()
@@ -124,7 +127,7 @@ def _cheap(
             yield within, ()
         yield _manifest(content, sidecar, [*public_keys, *_own_public_keys(keys)]), ()
         yield _watermark(content, watermark), ()
-    yield _record(content, data, reader)
+    yield _record(content, data, reader, released_only)
 
 
 def sidecar_manifest(text: str) -> str | None:
@@ -210,21 +213,22 @@ def _watermark(text: Text, detect: Callable[[str], Mark] | None) -> Evidence:
     return Evidence("watermark", "none", message, found.details)
 
 
-def _record(content: Content | None, data: bytes, reader: Reader | None) -> Looked:
+def _record(content: Content | None, data: bytes, reader: Reader | None, released_only: bool) -> Looked:
     if reader is None:
         return Evidence("record", "not_looked", "No record was searched."), ()
     try:
-        hits = [hit for each in _readings(content, data) for hit in _hits(reader, each)]
+        found = (hit for each in _readings(content, data) for hit in _hits(reader, each))
+        hits = [hit for hit in found if hit[0] == "released" or not released_only]
     except EvidenceError as error:
         return Evidence("record", "unreadable", f"The record does not hold: {error}."), ()
     if not hits:
         return Evidence("record", "none", "The record does not hold exactly these bytes."), ()
     status = min((hit[0] for hit in hits), key=list(_RECORD).index)
     details: list[JSON] = [
-        {"entry": entry.seq, "request_id": entry.request_id, "at": entry.at, "as": found, "state": entry.state}
-        for found, entry in hits
+        {"entry": entry.seq, "request_id": entry.request_id, "at": entry.at, "as": origin, "state": entry.state}
+        for origin, entry in hits
     ]
-    best = [entry for found, entry in hits if found == status and status in ("released", "made")]
+    best = [entry for origin, entry in hits if origin == status and status in ("released", "made")]
     return Evidence("record", status, _RECORD[status], {"entries": details}), best
 
 
@@ -323,9 +327,10 @@ def _image_mark(image: Image, registry: Registry, detect: Detector, *, search: b
     return Evidence("watermark", status, _MARK[status], details), [entry]
 
 
-def _fingerprint(content: Content, registry: Registry) -> Looked:
+def _fingerprint(content: Content, registry: Registry, reader: Reader | None) -> Looked:
+    """Of what was released only, where a reader is given to tell."""
     try:
-        hits = registry.similar(content)
+        hits = [hit for hit in registry.similar(content) if reader is None or released(reader, hit.entry)]
     except ContentError as error:
         return Evidence("fingerprint", "unreadable", f"It cannot be compared: {error}."), ()
     except MissingExtra as error:

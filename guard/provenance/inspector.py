@@ -98,7 +98,13 @@ class Inspector:
             engine.dispose()
 
     def inspect(
-        self, data: bytes, *, name: str | None = None, sidecar: str | None = None, search: bool | None = None
+        self,
+        data: bytes,
+        *,
+        name: str | None = None,
+        sidecar: str | None = None,
+        search: bool | None = None,
+        released_only: bool = False,
     ) -> Inspection:
         """See `guard.provenance.inspect.inspect`."""
         return looks.inspect(
@@ -114,6 +120,7 @@ class Inspector:
             detect=self._detect,
             vkeys=self._vkeys,
             search=search,
+            released_only=released_only,
         )
 
 

@@ -120,6 +120,16 @@ def test_a_text_may_come_with_its_manifest(service: Service) -> None:
     )
 
 
+def test_strangers_cannot_find_out_by_guessing_what_was_asked_or_only_checked(service: Service) -> None:
+    service.g.check("The patient is called Ann.")
+    answers = [
+        service.ask("POST", "/inspect", content=text).json() | {"digest": ""}
+        for text in (b"nobody ever said this", b"say", b"The patient is called Ann.")
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    assert service.ask("POST", "/matches/byContent", content=b"say").json() == {"matches": []}
+
+
 # --- soft bindings ---------------------------------------------------------------------------------------------------------
 
 

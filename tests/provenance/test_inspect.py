@@ -191,6 +191,11 @@ def test_what_the_record_says_about_origin(keys: KeyRing, log: Log, reader: Read
         "none",
     ]
     assert seen("waiting") == "made"
+    strangers = [
+        statuses(inspect(word.encode(), keys=keys, reader=reader, released_only=True))["record"]
+        for word in ("asked", "raw", "clean", "elsewhere", "waiting")
+    ]
+    assert strangers == ["none", "none", "released", "none", "none"]
     request = reader.entry(held)
     assert request is not None
     for ruling, status in (("reject", "made"), ("approve", "released")):
