@@ -34,3 +34,11 @@ def test_newcombe_is_statsmodels(first: tuple[int, int], second: tuple[int, int]
 def test_newcombe_by_his_own_example() -> None:
     # Newcombe 1998, table II, column (a): 56/70 against 48/80 gives 0.0524 to 0.3339.
     assert newcombe(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "low", "high"), [(50, 100, 0.404, 0.596), (100, 100, 0.963, 1), (0, 10_000, 0, 3.84e-4)]
+)
+def test_wilson_at_its_ends(right: int, of: int, low: float, high: float) -> None:
+    """With none of n its upper end is z²/(n + z²), with all the lower one n/(n + z²)."""
+    assert wilson(right, of) == pytest.approx((low, high), abs=5e-4)

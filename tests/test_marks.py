@@ -1,9 +1,8 @@
-"""A sample of `python -m tests.bench marks`, and its arithmetic."""
+"""A sample of `python -m tests.bench marks`."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from tests.bench import imagery, marks
 
@@ -20,11 +19,3 @@ def test_a_sample_of_pictures_keeps_its_marks() -> None:
 
 def test_a_sample_of_negatives_gives_no_payload() -> None:
     assert marks.false_payloads(1, 30, [pixels for _, pixels in imagery.pictures(2, 512, seed=78)]) == 0
-
-
-@pytest.mark.parametrize(
-    ("right", "of", "low", "high"), [(50, 100, 0.404, 0.596), (100, 100, 0.963, 1), (0, 10_000, 0, 3.84e-4)]
-)
-def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -> None:
-    """With none of n its upper end is z²/(n + z²), with all the lower one n/(n + z²)."""
-    assert marks.interval(right, of) == pytest.approx((low, high), abs=5e-4)

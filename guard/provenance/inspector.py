@@ -17,15 +17,12 @@ from guard.provenance import inspect as looks
 from guard.provenance.inspect import Detector, Found
 from guard.provenance.registry import Registry
 from guard.provenance.verdict import Inspection, Mark
-from guard.provenance.watermark import key_ring
+from guard.provenance.watermark import IMAGE_MARK, key_ring
 from guard.settings import Settings
 from guard.store.engine import open_engine, require_current
 from guard.types import Content, Image
 
 SIDECAR = ".stamp.json"
-
-
-IMAGE_MARK = "image-mark"  # the name of the keys
 
 
 def image_marks(keys: KeyRing) -> Detector:

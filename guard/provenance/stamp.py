@@ -106,10 +106,11 @@ class Stamper:
             reason = {"reason": "carries_a_credential"}  # which a change of the pixels would break
             return content, (*layers, Layer(WATERMARK, "not_applicable", algorithm, reason))
         try:
-            key = list(watermark.key_ring(self._keys, f"{content.kind}-mark").values())[-1]
             if isinstance(content, Image):
+                key = watermark.newest(self._keys, watermark.IMAGE_MARK)
                 marked, layer = image.embed(content, secrets.token_bytes(image.ID_SIZE), key)
                 return marked, (*layers, layer)
+            key = watermark.newest(self._keys, watermark.AUDIO_MARK)
             sound, layer = audio.embed(content, audio.provider(key), key)
         except (MissingExtra, KeyFileError) as error:
             return content, (*layers, _failed(algorithm, error, kind=WATERMARK))

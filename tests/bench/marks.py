@@ -27,6 +27,7 @@ from PIL import ImageEnhance, ImageFilter
 from rich.console import Console
 from rich.table import Table
 
+from guard.intervals import wilson
 from guard.provenance.watermark import image as marks
 from guard.types import Image
 from tests.bench import imagery
@@ -231,17 +232,10 @@ def false_payloads(seed: int, count: int, sources: Sequence[Pixels]) -> int:
     return found
 
 
-def interval(right: int, of: int) -> tuple[float, float]:
-    """Wilson's interval of 95 % for a share."""
-    z = 1.959964
-    middle, spread = right + z * z / 2, z * math.sqrt(right * (of - right) / of + z * z / 4)
-    return (middle - spread) / (of + z * z), (middle + spread) / (of + z * z)
-
-
 def share(outcomes: Sequence[str]) -> str:
     """`0.98 [0.93–0.99]`, with the number of wrong ones where there are any."""
     right, wrong = outcomes.count("right"), outcomes.count("wrong")
-    low, high = interval(right, len(outcomes))
+    low, high = wilson(right, len(outcomes))
     return f"{right / len(outcomes):.2f} [{low:.2f}–{high:.2f}]" + (f", {wrong} wrong" if wrong else "")
 
 
@@ -309,5 +303,5 @@ def _print(console: Console, results: Sequence[Result], alarms: int) -> None:
     for what, times in (("unscaled", unscaled), ("searched", searched)):
         middle, slow = quantile(times, 0.5) * 1e3, quantile(times, 0.99) * 1e3
         console.print(f"detection, {what}, PNG decoding included: p50 {middle:,.0f} ms, p99 {slow:,.0f} ms of CPU")
-    high = interval(alarms, NEGATIVES)[1]
+    high = wilson(alarms, NEGATIVES)[1]
     console.print(f"taken by {len(taken)} of {len(results)}; false payloads: {alarms} of {NEGATIVES} (≤ {high:.1e})")

@@ -8,7 +8,6 @@ files are. The forger here is the strongest there is: one who holds the key and 
 from __future__ import annotations
 
 import io
-import math
 import os
 import random
 import tempfile
@@ -27,10 +26,12 @@ from rich.table import Table
 
 from guard import Guard
 from guard.digest import label
+from guard.intervals import wilson
 from guard.provenance.fingerprint import stamped
-from guard.provenance.inspector import IMAGE_MARK, Inspector
+from guard.provenance.inspector import Inspector
 from guard.provenance.neighbours import FaissScan, Postings, Scan
 from guard.provenance.verdict import Reason, Verdict
+from guard.provenance.watermark import IMAGE_MARK
 from guard.provenance.watermark.image import embed
 from guard.types import Generated, Image, Request, Stamp, Text
 from tests.bench.imagery import pictures
@@ -88,12 +89,8 @@ class Painter:
 
 
 def interval(hits: int, of: int) -> tuple[float, float]:
-    """Wilson's, at 95 %."""
-    if not of:
-        return 0.0, 1.0
-    share, z = hits / of, 1.96
-    middle, spread = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return max(0.0, (middle - spread) / (1 + z * z / of)), min(1.0, (middle + spread) / (1 + z * z / of))
+    """Wilson's, at 95 %; of nothing anything."""
+    return wilson(hits, of) if of else (0.0, 1.0)
 
 
 def opened(image: Image) -> Any:

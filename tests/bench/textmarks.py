@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from guard import drawing
+from guard import drawing, intervals
 from guard.generators.text import watermarking_config
 from guard.provenance.watermark import Scheme, TextMark
 from guard.provenance.watermark.text import _READERS, ALGORITHMS, Tokens, detect
@@ -32,10 +32,8 @@ LENGTHS = (50, 100, 200, 400)
 
 def wilson(hits: int, trials: int) -> str:
     """A share with its 95 % interval."""
-    share, z = hits / trials, 1.96
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * (share * (1 - share) / trials + z * z / (4 * trials**2)) ** 0.5 / (1 + z * z / trials)
-    return f"{share:.3f} [{max(0.0, middle - half):.3f}, {min(1.0, middle + half):.3f}]"
+    low, high = intervals.wilson(hits, trials)
+    return f"{hits / trials:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def simulated(

@@ -13,7 +13,7 @@ from guard.keys import KeyRing
 from guard.types import Layer
 
 Scheme = Literal["gumbel", "greenlist", "synthid"]
-TEXT_KEY = "watermark"
+TEXT_KEY, IMAGE_MARK, AUDIO_MARK = "watermark", "image-mark", "audio-mark"  # the names of the keys
 UNMARKED = Layer("watermark", "not_applicable", "", {"reason": "only a local model's tokens can be marked"})
 
 
@@ -38,6 +38,11 @@ def key_ring(keys: KeyRing, name: str) -> dict[str, bytes]:
     return {key_id(key): key for key in found}
 
 
+def newest(keys: KeyRing, name: str) -> bytes:
+    """The key of a name that marks now."""
+    return list(key_ring(keys, name).values())[-1]
+
+
 def text_mark(keys: KeyRing, scheme: Scheme | None) -> TextMark | None:
     """The mark under the newest key; None for no scheme."""
-    return TextMark(scheme, list(key_ring(keys, TEXT_KEY).values())[-1]) if scheme else None
+    return TextMark(scheme, newest(keys, TEXT_KEY)) if scheme else None
